@@ -1,0 +1,202 @@
+"""What can be asked of each model: names, sizes, lengths, steps, and the units a video is made of.
+
+Standard library only: the API, the workers and the model rooms all read it, and none of them has to load a
+tensor library to know how many chunks a video has. Knows nothing of weights, Redis or HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from models.shapes import language
+
+
+class CatalogError(ValueError):
+    """A request that a model cannot take. `field` names the request field, the message what is allowed."""
+
+    def __init__(self, code: str, field: str, message: str):
+        super().__init__(message)
+        self.code, self.field = code, field
+
+
+class Stage(StrEnum):
+    """The stages of one video, in their order."""
+
+    INITIALIZE = "initialize"
+    STREAM = "stream"
+    REFINE = "refine"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width and height in pixels; `str()` is the API's form, '256x256'."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One entry of GET /v1/models. Frame counts are at the model's own `fps`."""
+
+    name: str
+    description: str
+    licence: str
+    checkpoint: str  # a folder below models/checkpoints, a path, or a Hub id
+    fps: int
+    size: Size  # what the streaming stage makes
+    refined_size: Size  # what the refinement stage makes of it
+    max_frames: int
+    max_steps: int
+    default_steps: int
+    default_guidance_scale: float
+    default_anchor_guidance_scale: float
+    default_refine_steps: int
+    default_refine_strength: float  # share of the noise schedule that refinement goes back to, 0 < s <= 1
+    chunk_frames: int = 16
+    conditioning_frames: int = 8
+    window_frames: int = 24
+    window_overlap: int = 8
+    max_prompt_chars: int = 2000
+    max_guidance_scale: float = 30.0
+    read_prompt: Callable[[str], str] = str  # free English -> what the text encoder is given; may raise NotUnderstood
+
+    @property
+    def new_frames(self) -> int:
+        """Frames that one streaming chunk adds."""
+        return self.chunk_frames - self.conditioning_frames
+
+    @property
+    def sizes(self) -> tuple[Size, Size]:
+        return (self.size, self.refined_size)
+
+
+MODELS: dict[str, Model] = {
+    model.name: model
+    for model in (
+        Model(
+            name="tiny-shapes",
+            description="A small model trained by this project on drawn shapes; runs on any laptop.",
+            licence="same as the project",
+            checkpoint="tiny-shapes",
+            fps=8,
+            size=Size(64, 64),
+            refined_size=Size(128, 128),
+            max_frames=4800,
+            max_steps=250,
+            default_steps=25,
+            default_guidance_scale=2.0,
+            default_anchor_guidance_scale=2.0,
+            default_refine_steps=8,
+            default_refine_strength=0.5,
+            read_prompt=lambda prompt: str(language.read(prompt)),
+        ),
+    )
+}
+DEFAULT_MODEL = "tiny-shapes"
+
+
+def find(name: str) -> Model:
+    """The model of that name. Raises `CatalogError('unknown_model')` naming those there are."""
+    if name not in MODELS:
+        raise CatalogError("unknown_model", "model", f"There is no model '{name}'; there is {', '.join(MODELS)}.")
+    return MODELS[name]
+
+
+def caption(model: Model, prompt: str, field: str = "prompt") -> str:
+    """What the text encoder is given for a prompt. Raises `CatalogError('prompt_not_understood')`."""
+    try:
+        return model.read_prompt(prompt)
+    except language.NotUnderstood as error:
+        raise CatalogError("prompt_not_understood", field, str(error)) from None
+
+
+def check_frames(model: Model, num_frames: int, field: str = "num_frames") -> int:
+    """`num_frames` where the model can make that many; raises `CatalogError` 'too_short' or 'too_long' else."""
+    longest = f"{model.max_frames} ({model.max_frames / model.fps / 60:g} minutes at {model.fps} fps)"
+    if num_frames < 1:
+        raise CatalogError("too_short", field, f"{field} is {num_frames}; {model.name} makes 1 to {longest}.")
+    if num_frames > model.max_frames:
+        raise CatalogError("too_long", field, f"{field} is {num_frames}; {model.name} makes at most {longest}.")
+    return num_frames
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a worker claims: one chunk of streaming, one diagonal of refinement, or the finishing.
+
+    It emits frames [first_frame, first_frame + num_frames) of its stage (none where num_frames is 0) and reads
+    the states that the units in `needs` have left.
+    """
+
+    position: int  # place in the plan
+    stage: Stage
+    index: int  # place in the stage
+    first_frame: int
+    num_frames: int
+    needs: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return unit_key(self.stage, self.index)
+
+
+def unit_key(stage: Stage, index: int) -> str:
+    return f"{stage}-{index:05d}"
+
+
+def count_chunks(model: Model, num_frames: int) -> int:
+    """Chunks of the streaming stage, the first one included: 16 frames, then 8 new ones each."""
+    return 1 + max(0, -(-(num_frames - model.chunk_frames) // model.new_frames))
+
+
+def windows(num_frames: int, length: int, overlap: int) -> list[tuple[int, int]]:
+    """Refinement windows [start, stop): stride length - overlap; the last one is shorter, and no frame is trimmed."""
+    starts = range(0, max(1, num_frames - overlap), length - overlap)
+    return [(start, min(start + length, num_frames)) for start in starts]
+
+
+def plan(model: Model, num_frames: int, refine_steps: int | None) -> list[Unit]:
+    """The units of a video in the order they are done; `refine_steps` is None where it is not refined.
+
+    Refinement unit j is the j-th diagonal of the blending graph: node (window j - s, step s) for every step s.
+    After it window j - steps + 1 is final, so a refined video of n windows takes n + steps - 1 units.
+    """
+    units: list[Unit] = []
+
+    def add(stage: Stage, index: int, first: int, stop: int, needs: tuple[str, ...]) -> None:
+        units.append(Unit(len(units), stage, index, first, max(0, stop - first), needs))
+
+    add(Stage.INITIALIZE, 0, 0, min(num_frames, model.chunk_frames), ())
+    for k in range(1, count_chunks(model, num_frames)):
+        first = model.chunk_frames + (k - 1) * model.new_frames
+        add(Stage.STREAM, k, first, min(num_frames, first + model.new_frames), (_chunk_key(k - 1),))
+    if refine_steps is not None:
+        spans = windows(num_frames, model.window_frames, model.window_overlap)
+        for j in range(len(spans) + refine_steps - 1):
+            before = (unit_key(Stage.REFINE, j - 1),) if j else ()
+            done = j - refine_steps + 1  # the window that this diagonal finishes
+            first = spans[done][0] if done >= 0 else 0
+            stop = (spans[done + 1][0] if done + 1 < len(spans) else num_frames) if done >= 0 else 0
+            add(Stage.REFINE, j, first, stop, before + _chunks_of_window(model, spans, j))
+    add(Stage.FINISH, 0, 0, num_frames, ())
+    return units
+
+
+def _chunk_key(k: int) -> str:
+    return unit_key(Stage.STREAM if k else Stage.INITIALIZE, k)
+
+
+def _chunks_of_window(model: Model, spans: list[tuple[int, int]], j: int) -> tuple[str, ...]:
+    """Chunks with the frames that window j adds to those before it."""
+    if j >= len(spans):
+        return ()
+    first, last = (spans[j - 1][1] if j else 0), spans[j][1] - 1
+    chunk_of = lambda frame: count_chunks(model, frame + 1) - 1  # noqa: E731
+    return tuple(_chunk_key(k) for k in range(chunk_of(first), chunk_of(last) + 1))

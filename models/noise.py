@@ -1,0 +1,45 @@
+"""Noise as a pure function: the same arguments give the same numbers, on any worker, in any order.
+
+Every draw has an address (seed, stage, index, step) and its own generator, started at a hash of that address.
+There is no generator state to save, hand over or replay, so a resumed, reordered or distributed video equals an
+undisturbed one bit by bit. Drawn on the CPU in float32; callers move and cast. Knows nothing of schedules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import torch
+
+INITIAL = -1  # the `step` of the noise that sampling starts from; solver steps count from 0
+
+
+def gaussian(shape: Sequence[int], *, seed: int, stage: str, index: int, step: int = INITIAL) -> torch.Tensor:
+    """Standard normal numbers of that shape. `index` is the chunk or the frame, `step` the sampler's step."""
+    return torch.randn(tuple(shape), generator=_generator("gaussian", seed, stage, index, step))
+
+
+def per_frame(
+    shape: Sequence[int], *, seed: int, stage: str, frames: range, step: int = INITIAL
+) -> torch.Tensor:
+    """Noise [C, F, H, W] of a span of frames; `shape` is one frame's [C, H, W], its number the index of its draw.
+
+    So the noise of a frame does not depend on which chunk or window asks for it: overlapping windows share it
+    (the shared noise of StreamingT2V, arXiv 2403.14773, section 4.3) without having to pass it on.
+    """
+    draw = [gaussian(shape, seed=seed, stage=stage, index=frame, step=step) for frame in frames]
+    return torch.stack(draw, dim=1)
+
+
+def integer(low: int, high: int, *, seed: int, stage: str, index: int, step: int) -> int:
+    """A whole number, uniform over low..high, both included."""
+    generator = _generator("integer", seed, stage, index, step)
+    return int(torch.randint(low, high + 1, (), generator=generator))
+
+
+def _generator(kind: str, seed: int, stage: str, index: int, step: int) -> torch.Generator:
+    # repr keeps neighbours apart: ("a", 11, 1) and ("a", 1, 11), or a stage with a separator in its name.
+    address = repr((kind, int(seed), str(stage), int(index), int(step))).encode()
+    digest = int.from_bytes(blake2b(address, digest_size=8).digest(), "big")
+    return torch.Generator("cpu").manual_seed(digest >> 1)  # 63 bits: manual_seed takes a signed integer

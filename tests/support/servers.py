@@ -41,11 +41,9 @@ class Valkey:
 
     def start(self) -> Valkey:
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [
-            str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
-            "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction",
-            *self.options,
-        ]  # fmt: skip
+        durable = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"]
+        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
+        command = [str(get_binary_path()), *place, *durable, *self.options]
         with (self.folder / "valkey.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         self._await_ready()

@@ -1,0 +1,113 @@
+"""Every error of the service: a stable `code`, its HTTP status, and whether trying again may help.
+
+Raised by the service and the workers, turned into RFC 9457 documents by `service.api.problems` alone.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """`message` is for a person; `field` names the request field that is wrong, where one is."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Something went wrong on our side"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, field: str | None = None):
+        super().__init__(message)
+        self.message, self.field = message, field
+
+
+class InvalidRequest(ServiceError):
+    """The request cannot be done as asked. `code` may be made exact, for example by the catalogue."""
+
+    code = "invalid_request"
+    status = 422
+    title = "The request is not valid"
+
+    def __init__(self, message: str, field: str | None = None, code: str | None = None):
+        super().__init__(message, field)
+        if code is not None:
+            self.code = code  # type: ignore[misc]
+
+
+class MalformedBody(ServiceError):
+    code = "malformed_body"
+    status = 400
+    title = "The body cannot be read"
+
+
+class BodyTooLarge(ServiceError):
+    code = "body_too_large"
+    status = 413
+    title = "The body is too large"
+
+
+class Unauthorized(ServiceError):
+    code = "unauthorized"
+    status = 401
+    title = "No valid API key"
+
+
+class NotFound(ServiceError):
+    code = "not_found"
+    status = 404
+    title = "There is no such thing"
+
+
+class NotReady(ServiceError):
+    code = "not_ready"
+    status = 409
+    title = "It is not there yet"
+    retryable = True
+
+
+class IdempotencyMismatch(ServiceError):
+    code = "idempotency_mismatch"
+    status = 422
+    title = "The key was used for another request"
+
+
+class QueueFull(ServiceError):
+    code = "queue_full"
+    status = 429
+    title = "Too many videos at once"
+    retryable = True
+
+
+class StoreUnavailable(ServiceError):
+    code = "store_unavailable"
+    status = 503
+    title = "The job store does not answer"
+    retryable = True
+
+
+class StoreFull(StoreUnavailable):
+    code = "store_full"
+    title = "The job store is full"
+
+
+class StorageUnavailable(ServiceError):
+    code = "storage_unavailable"
+    status = 503
+    title = "The object storage does not answer"
+    retryable = True
+
+
+class StaleFence(ServiceError):
+    """A worker wrote with a claim that is no longer its own. Never seen by a client."""
+
+    code = "stale_fence"
+    status = 409
+    title = "The claim was taken over"
+
+
+class DeliveryRefused(ServiceError):
+    """A webhook was not posted, because its address is not allowed or cannot be reached."""
+
+    code = "delivery_refused"
+    status = 422
+    title = "The webhook cannot be posted"

@@ -1,0 +1,92 @@
+"""Every setting of the service, read once from the environment (prefix LONGTAKE_) and passed down.
+
+Nobody else reads the environment, and nothing is read when this module is imported. `webhook_allow_private` and
+`webhook_retry_schedule_s` are written as comma-separated lists.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MINUTE_S, HOUR_S = 60.0, 3600.0
+
+#: Standard Webhooks 1.0.0: the waits before each attempt, 75 hours in all.
+STANDARD_SCHEDULE_S = (
+    0.0, 5.0, 5 * MINUTE_S, 30 * MINUTE_S, 2 * HOUR_S, 5 * HOUR_S, 10 * HOUR_S, 14 * HOUR_S, 20 * HOUR_S, 24 * HOUR_S,
+)  # fmt: skip
+
+
+class Settings(BaseSettings):
+    """One frozen object, built by whoever starts a process."""
+
+    model_config = SettingsConfigDict(env_prefix="LONGTAKE_", frozen=True, extra="ignore")
+
+    # Where things are
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_timeout_s: float = Field(3.0, gt=0)
+    data_dir: Path = Path("data")
+    storage_url: str = ""  # file:///folder or s3://bucket/prefix; empty means data_dir/objects
+    s3_endpoint_url: str | None = None
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str | None = None
+    s3_secret_access_key: SecretStr | None = None
+    presign_ttl_s: int = Field(900, ge=1)
+
+    # The API
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    public_url: str = ""  # what clients call us; empty means the address of each request
+    bootstrap_key: SecretStr | None = Field(None, min_length=8)  # a key that exists from the start
+    body_limit_bytes: int = Field(1_000_000, ge=1)
+    tenant_live_jobs: int = Field(1000, ge=1)  # queued and running videos a tenant may have
+    idempotency_ttl_s: int = Field(86_400, ge=1)
+    poll_after_ms: int = Field(1000, ge=1)
+
+    # The work
+    lease_ttl_s: float = Field(30.0, gt=0)
+    sweep_interval_s: float = Field(5.0, gt=0)
+    unit_attempts: int = Field(3, ge=1)
+    torch_threads: int = Field(0, ge=0)  # 0 leaves the choice to torch
+    device: str = "auto"
+
+    # Webhooks
+    webhook_retry_schedule_s: Annotated[tuple[float, ...], NoDecode] = STANDARD_SCHEDULE_S
+    webhook_timeout_s: float = Field(15.0, gt=0)
+    webhook_allow_private: Annotated[
+        tuple[str, ...], NoDecode
+    ] = ()  # host:port receivers that may be private, or *
+
+    # What is told
+    metrics_port: int = Field(0, ge=0, le=65535)  # a worker's /metrics; 0 is off
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] = "json"
+    log_prompts: bool = False
+
+    @field_validator("webhook_retry_schedule_s", "webhook_allow_private", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
+
+    @field_validator("storage_url")
+    @classmethod
+    def _known_storage(cls, value: str) -> str:
+        if value and not value.startswith(("file://", "s3://")):
+            raise ValueError("storage_url must begin with file:// or s3://")
+        return value
+
+    @model_validator(mode="after")
+    def _both_s3_keys(self) -> Settings:
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            raise ValueError("set both s3_access_key_id and s3_secret_access_key, or neither")
+        return self
+
+    @property
+    def objects_url(self) -> str:
+        """Where the objects are: `storage_url`, else the folder `objects` of the data folder."""
+        return self.storage_url or (self.data_dir.absolute() / "objects").as_uri()

@@ -1,0 +1,138 @@
+"""What `workers.media` promises of segments and of the file they join to. Real ffmpeg."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
+
+from workers import media
+
+FPS = 8
+LENGTHS = (16, 8, 8, 1, 24, 3)  # a one-frame segment among them
+
+
+def moving_picture(num_frames: int, side: int = 64) -> np.ndarray:
+    """A square on a gradient, moving a pixel a frame; [F, H, W, 3]."""
+    frames = np.zeros((num_frames, side, side, 3), np.uint8)
+    frames[..., 2] = np.linspace(0, 200, side, dtype=np.uint8)
+    for i, frame in enumerate(frames):
+        frame[20:36, i % 48 : i % 48 + 16] = (250, 40, 40)
+    return frames
+
+
+@pytest.fixture(scope="module")
+def track() -> list[media.Encoded]:
+    frames, segments, first = moving_picture(sum(LENGTHS)), [], 0
+    for length in LENGTHS:
+        segments.append(media.encode(frames[first : first + length], fps=FPS, first_frame=first))
+        first += length
+    return segments
+
+
+@pytest.fixture(scope="module")
+def joined(track: list[media.Encoded], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("joined") / "video.mp4"
+    media.join(track[0].init, (made.segment for made in track), target)
+    return target
+
+
+def test_every_segment_of_a_track_has_the_same_init(track: list[media.Encoded]) -> None:
+    assert len({made.init for made in track}) == 1
+
+
+def test_a_segment_begins_where_its_first_frame_belongs(track: list[media.Encoded]) -> None:
+    starts = [sum(LENGTHS[:i]) for i in range(len(LENGTHS))]
+    assert [media.decode_time(made.segment) for made in track] == [s * media.TICKS_PER_FRAME for s in starts]
+
+
+@pytest.mark.parametrize("fps", [8, 24, 30])
+def test_a_segment_hours_into_a_video_begins_at_its_exact_frame(fps: int) -> None:
+    made = media.encode(moving_picture(2), fps=fps, first_frame=7 * 3600 * fps + 1)
+    assert media.decode_time(made.segment) == (7 * 3600 * fps + 1) * media.TICKS_PER_FRAME
+
+
+def test_joining_keeps_every_frame_and_the_duration(joined: Path) -> None:
+    assert len(media.frame_hashes(joined)) == sum(LENGTHS)
+    assert described(joined)["Duration"] == f"00:00:{sum(LENGTHS) / FPS:05.2f}"
+
+
+def test_the_joined_video_shows_the_frames_of_its_segments(
+    joined: Path, track: list[media.Encoded], tmp_path: Path
+) -> None:
+    alone = []
+    for i, made in enumerate(track):
+        (tmp_path / f"{i}.mp4").write_bytes(made.init + made.segment)
+        alone += media.frame_hashes(tmp_path / f"{i}.mp4")
+    assert media.frame_hashes(joined) == alone
+
+
+def test_the_joined_video_is_h264_and_starts_before_it_is_loaded(joined: Path) -> None:
+    assert re.search(r"Video: h264 .*yuv420p\(tv, bt709.*64x64", described(joined)["all"])
+    data = joined.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_the_same_frames_give_the_same_bytes(
+    track: list[media.Encoded], joined: Path, tmp_path: Path
+) -> None:
+    first = LENGTHS[0]
+    again = media.encode(moving_picture(sum(LENGTHS))[:first], fps=FPS, first_frame=0)
+    media.join(track[0].init, (made.segment for made in track), tmp_path / "again.mp4")
+    assert again == track[0]
+    assert (tmp_path / "again.mp4").read_bytes() == joined.read_bytes()
+
+
+def test_colours_survive_the_encoding(tmp_path: Path) -> None:
+    frames = moving_picture(8)
+    made = media.encode(frames, fps=FPS, first_frame=0)
+    (tmp_path / "a.mp4").write_bytes(made.init + made.segment)
+    raw = subprocess.run(
+        [
+            get_ffmpeg_exe(),
+            "-v",
+            "error",
+            "-i",
+            tmp_path / "a.mp4",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb24",
+            "-",
+        ],
+        capture_output=True,
+        check=True,
+    ).stdout
+    shown = np.frombuffer(raw, np.uint8).reshape(frames.shape)
+    assert np.abs(shown[0, 28, 8].astype(int) - (250, 40, 40)).max() <= 6
+
+
+def test_a_thumbnail_is_a_jpeg_of_a_moment_of_the_video(joined: Path) -> None:
+    picture = media.thumbnail(joined, at_seconds=2.0)
+    assert picture[:2] == b"\xff\xd8"
+    assert picture != media.thumbnail(joined, at_seconds=0.0)
+
+
+def test_frames_of_a_wrong_kind_are_refused() -> None:
+    with pytest.raises(ValueError, match="float32"):
+        media.encode(np.zeros((1, 64, 64, 3), np.float32), fps=FPS, first_frame=0)
+
+
+def test_a_broken_file_is_a_media_error_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    with pytest.raises(media.MediaError) as failure:
+        media.frame_hashes(tmp_path / "broken.mp4")
+    assert "\n" not in str(failure.value)
+
+
+def described(video: Path) -> dict[str, str]:
+    """What ffmpeg says of a file."""
+    said = subprocess.run(
+        [get_ffmpeg_exe(), "-hide_banner", "-i", video], capture_output=True, text=True
+    ).stderr
+    duration = re.search(r"Duration: ([\d:.]+)", said)
+    return {"all": said, "Duration": duration.group(1) if duration else ""}

@@ -1,0 +1,129 @@
+"""Frames in, video out: segments that play alone, and the file they join to. The only caller of ffmpeg.
+
+Every chunk is encoded by itself, on whichever worker made it, as one fragment of one fragmented MP4 (CMAF): the
+init bytes are the same for every segment of a track, and a segment's decode time says where in the video it
+belongs. So the segments of a track play in a row (HLS), and a video is finished by copying their streams: no
+frame is encoded twice. The same frames give the same bytes: one encoder thread, constant quality, no clock.
+Knows frames and files; nothing of jobs, stores or models.
+"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ffmpeg
+import numpy as np
+from imageio_ffmpeg import get_ffmpeg_exe
+
+TICKS_PER_FRAME = 512  # the track's time scale is fps * 512, so that every frame begins at a whole tick
+
+# Without frag_discont the decode time of every segment would be 0; without empty_moov the init would differ.
+_FRAGMENT = "+frag_keyframe+empty_moov+default_base_moof+cmaf+frag_discont"
+_QUALITY = {"vcodec": "libx264", "preset": "medium", "crf": 18, "pix_fmt": "yuv420p"}
+# One key frame a segment, no frame shown out of order (start_time stays 0), bytes that no core count changes.
+_ONE_GROUP = {"g": 1 << 16, "sc_threshold": 0, "bf": 0, "threads": 1}
+_COLOUR = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
+_NO_CLOCK = {"fflags": "+bitexact", "flags": "+bitexact", "map_metadata": -1}
+
+
+class MediaError(RuntimeError):
+    """ffmpeg refused; the message is the last line that it said."""
+
+
+class Encoded(NamedTuple):
+    """One segment, and the init that every segment of its track shares."""
+
+    init: bytes
+    segment: bytes
+
+
+def encode(frames: np.ndarray, *, fps: int, first_frame: int) -> Encoded:
+    """Encode frames [F, H, W, 3] (uint8, F >= 1) as the segment that begins at `first_frame` of its video."""
+    count, height, width, _ = frames.shape
+    if frames.dtype != np.uint8 or count < 1 or height % 2 or width % 2:
+        raise ValueError(f"Cannot encode {frames.dtype} frames of shape {frames.shape}.")
+    raw = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=fps)
+    made = raw.filter("scale", out_color_matrix="bt709", out_range="tv").output(
+        "pipe:",
+        format="mp4",
+        movflags=_FRAGMENT,
+        video_track_timescale=fps * TICKS_PER_FRAME,
+        output_ts_offset=first_frame / fps,
+        **_QUALITY,
+        **_ONE_GROUP,
+        **_COLOUR,
+        **_NO_CLOCK,
+    )
+    return _split(_run(made, np.ascontiguousarray(frames).tobytes()))
+
+
+def join(init: bytes, segments: Iterable[bytes], target: Path) -> None:
+    """Write the segments of one track as one MP4 that starts at once (faststart), by stream copy."""
+    with tempfile.NamedTemporaryFile(suffix=".mp4", dir=target.parent) as fragmented:
+        fragmented.write(init)
+        for segment in segments:
+            fragmented.write(segment)
+        fragmented.flush()
+        copied = ffmpeg.input(fragmented.name).output(
+            str(target), format="mp4", c="copy", movflags="+faststart", **_NO_CLOCK
+        )
+        _run(copied.overwrite_output())
+
+
+def thumbnail(video: Path, *, at_seconds: float) -> bytes:
+    """The picture at that moment as JPEG."""
+    shot = ffmpeg.input(str(video), ss=at_seconds).output(
+        "pipe:", format="image2", vcodec="mjpeg", vframes=1, pix_fmt="yuvj420p", qscale=3, **_NO_CLOCK
+    )
+    picture = _run(shot)
+    if not picture:
+        raise MediaError(f"The video has no frame at {at_seconds:g} s.")
+    return picture
+
+
+def frame_hashes(video: Path) -> list[str]:
+    """One digest a decoded frame, in their order: equal lists mean equal pictures, whatever the container."""
+    table = _run(ffmpeg.input(str(video)).output("pipe:", format="framemd5", **_NO_CLOCK)).decode()
+    return [line.rsplit(",", 1)[1].strip() for line in table.splitlines() if not line.startswith("#")]
+
+
+def decode_time(segment: bytes) -> int:
+    """Where a segment begins, in ticks of its track (tfdt); ISO/IEC 14496-12, 8.8.12."""
+    at = segment.index(b"tfdt") + 4
+    wide = segment[at] == 1
+    return int(struct.unpack_from(">Q" if wide else ">I", segment, at + 4)[0])
+
+
+def _split(fragmented: bytes) -> Encoded:
+    """Init (ftyp, moov) and segment (moof, mdat); the index of fragments behind them (mfra) is left out."""
+    parts = {b"ftyp": b"", b"moov": b"", b"moof": b"", b"mdat": b""}
+    for kind, box in _boxes(fragmented):
+        if kind in parts:
+            if parts[kind]:
+                raise MediaError("ffmpeg made more than one fragment of one segment.")
+            parts[kind] = box
+    if not all(parts.values()):
+        raise MediaError(f"ffmpeg made no {', '.join(k.decode() for k, box in parts.items() if not box)}.")
+    return Encoded(parts[b"ftyp"] + parts[b"moov"], parts[b"moof"] + parts[b"mdat"])
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    while at < len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        yield kind, data[at : at + size]
+        at += size
+
+
+def _run(stream: Any, stdin: bytes | None = None) -> bytes:
+    stream = stream.global_args("-hide_banner", "-nostdin", "-loglevel", "error")
+    try:
+        out, _ = stream.run(cmd=get_ffmpeg_exe(), input=stdin, capture_stdout=True, capture_stderr=True)
+    except ffmpeg.Error as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines() or ["ffmpeg failed without a word"]
+        raise MediaError(said[-1]) from None
+    return bytes(out)

@@ -1,0 +1,80 @@
+"""Stage `vae`: the autoencoder of the shapes world, on pictures of both sizes.
+
+Owns its loss and its data; the loop is `training.loop`.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+
+from longtake.training.loop import Curve
+from models.shapes import world
+
+SIZES = (64, 128)  # what the streaming and the refinement stage make
+KL_WEIGHT = 2e-4
+CONFIG = {
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "block_out_channels": (16, 32, 64, 96),
+    "layers_per_block": 1,
+    "latent_channels": 4,
+    "norm_num_groups": 8,
+    "sample_size": 64,
+    "mid_block_add_attention": False,  # so that one set of weights serves every size
+    "use_quant_conv": False,
+    "use_post_quant_conv": False,
+}
+
+
+def pictures(rng: random.Random, count: int, size: int, side: int) -> Tensor:
+    """Random pictures of the world at `size`, cut to a square of `side`; [count, 3, side, side] in [-1, 1]."""
+    drawn = []
+    for _ in range(count):
+        scene = world.scene(world.sample_caption(rng, pairs=0.2), rng)
+        frame = rng.randrange(64)
+        x, y = scene.bodies[0].centre(frame)  # the cut holds the first actor's centre
+        left, top = (min(max(int(c * size) - rng.randrange(side), 0), size - side) for c in (x, y))
+        drawn.append(world.draw(scene, range(frame, frame + 1), size, (left, top, side)))
+    return torch.cat(drawn)
+
+
+class AutoencoderStage:
+    """MSE plus a weak KL term (mean per element)."""
+
+    name = "vae"
+    curve = Curve(rate=2e-3, weight_decay=1e-4)
+
+    def __init__(self, checkpoint: Path):
+        self.folder = checkpoint / "vae"
+        self.learner: nn.Module = AutoencoderKL(**CONFIG).to(memory_format=torch.channels_last)
+
+    def loss(self, rng: random.Random) -> Tensor:
+        size = rng.choice(SIZES)
+        whole = size > 64 and rng.random() < 0.25
+        real = pictures(rng, 6 if whole else 24, size, size if whole else 64).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            posterior = self.learner.encode(real).latent_dist
+            made = self.learner.decode(posterior.sample()).sample
+        mean, log_variance = posterior.mean.float(), posterior.logvar.float()
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+        return (made.float() - real).square().mean() + KL_WEIGHT * kl
+
+    @torch.no_grad()
+    def finish(self, learner: nn.Module) -> str:
+        rng = random.Random(2**31)
+        quality = []
+        for size in SIZES:
+            real = pictures(rng, 64, size, size)
+            latents = learner.encode(real).latent_dist.mean
+            if size == SIZES[0]:
+                learner.register_to_config(scaling_factor=round(1 / latents.std().item(), 4))
+            error = (learner.decode(latents).sample.clamp(-1, 1) - real).square().mean((1, 2, 3))
+            psnr = -10 * torch.log10(error / 4)
+            quality.append(f"{size}px PSNR {psnr.mean():.1f} dB, lowest {psnr.min():.1f}")
+        learner.save_pretrained(self.folder)
+        return "; ".join([*quality, f"scaling factor {learner.config.scaling_factor}"])

@@ -1,0 +1,162 @@
+"""Conditional Attention Module (CAM): short-term memory, the last 8 frames of what was made.
+
+Source: StreamingT2V (arXiv 2403.14773) section 4.1, Eq. 4 and 5. Owns the feature extractor (with E_cond) and the
+injectors; knows nothing of sampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+from models.streaming_t2v.context import Context
+from models.streaming_t2v.encoder import VideoEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What CAM hands to the injectors at one denoising step: features of the conditioning frames.
+
+    skips: one a long-range skip of the main network, [B*F_cond, C, H, W]; middle: the mid block's output.
+    """
+
+    skips: tuple[Tensor, ...]
+    middle: Tensor
+
+
+class FrameEmbedding(nn.Module):
+    """E_cond: conditioning frames in pixels -> features at the size of the latents; the last layer starts at zero.
+
+    Published without norms, though the paper names layer norms; `layer_norm` puts them in (size-independent here).
+    """
+
+    def __init__(self, out_channels: int, channels: Sequence[int], *, layer_norm: bool):
+        super().__init__()
+        self.conv_in = nn.Conv2d(3, channels[0], 3, padding=1)
+        self.blocks = nn.ModuleList()
+        for width, wider in zip(channels, channels[1:], strict=False):
+            self.blocks.append(nn.Conv2d(width, width, 3, padding=1))
+            self.blocks.append(nn.Conv2d(width, wider, 3, padding=1, stride=2))
+        widths = [conv.out_channels for conv in (self.conv_in, *self.blocks)]
+        self.norms = nn.ModuleList(nn.GroupNorm(1, w) if layer_norm else nn.Identity() for w in widths)
+        self.conv_out = nn.Conv2d(channels[-1], out_channels, 3, padding=1)
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """[N, 3, H, W] in [-1, 1] -> [N, C, H/8, W/8]."""
+        for conv, norm in zip((self.conv_in, *self.blocks), self.norms, strict=True):
+            frames = F.silu(norm(conv(frames)))
+        features: Tensor = self.conv_out(frames)
+        return features
+
+
+class ConditionalAttentionModule(VideoEncoder):
+    """CAM's feature extractor: a trainable copy of the main network's input side, with E_cond added to its input.
+
+    It reads the *noisy* latents of the first 8 frames at every step; only `embed` (E_cond) is constant over steps.
+    Its features leave it raw (the published zero convolutions are identities) and enter through `Injector`s.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int = 32,
+        in_channels: int = 4,
+        down_block_types: Sequence[str] = ("CrossAttnDownBlock3D",) * 3 + ("DownBlock3D",),
+        block_out_channels: Sequence[int] = (320, 640, 1280, 1280),
+        layers_per_block: int = 2,
+        norm_num_groups: int = 32,
+        cross_attention_dim: int = 1024,
+        attention_head_dim: int = 64,
+        time_cond_proj_dim: int | None = None,
+        coordinates: bool = False,
+        num_conditioning_frames: int = 8,
+        embedding_channels: Sequence[int] = (32, 96, 256, 512),
+        embedding_layer_norm: bool = False,
+    ):
+        super().__init__(
+            sample_size=sample_size,
+            in_channels=in_channels,
+            down_block_types=tuple(down_block_types),
+            up_block_types=("UpBlock3D",) * len(down_block_types),
+            block_out_channels=tuple(block_out_channels),
+            layers_per_block=layers_per_block,
+            norm_num_groups=norm_num_groups,
+            cross_attention_dim=cross_attention_dim,
+            attention_head_dim=attention_head_dim,
+            time_cond_proj_dim=time_cond_proj_dim,
+        )
+        del self.up_blocks, self.conv_norm_out, self.conv_out
+        self.frame_embedding = FrameEmbedding(
+            block_out_channels[0], embedding_channels, layer_norm=embedding_layer_norm
+        )
+        self._prepare(coordinates)
+
+    def embed(self, conditioning_frames: Tensor) -> Tensor:
+        """E_cond of frames [B, F_cond, 3, H, W] in [-1, 1] -> [B*F_cond, C, h, w]; once a chunk."""
+        features: Tensor = self.frame_embedding(conditioning_frames.flatten(0, 1))
+        return features
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float,
+        context: Context,
+        embedded_frames: Tensor,
+        timestep_cond: Tensor | None = None,
+    ) -> Memory:
+        """Noisy latents [B, C, F, h, w] (the first F_cond frames are read) -> `Memory`."""
+        frames = self.config.num_conditioning_frames
+        sample = sample[:, :, :frames]
+        time = self._time(sample, timestep, timestep_cond)
+        x = self._input(sample) + embedded_frames
+        skips = self._down(x, time, context, frames)
+        return Memory(tuple(skips), self._mid(skips[-1], time, context, frames))
+
+
+class Injector(nn.Module):
+    """One long-range skip attends to CAM's features, place by place (Eq. 5): x + P_out(T-MHA(Q(x), K(m), V(m))).
+
+    T-MHA runs over frames: F queries, F_cond keys, no mask and no frame positions. P_out starts at zero, so a fresh
+    injector leaves the skip as it is.
+    """
+
+    def __init__(self, channels: int, head_dim: int, norm_num_groups: int):
+        super().__init__()
+        self.heads = channels // head_dim
+        self.norm = nn.GroupNorm(norm_num_groups, channels, eps=1e-6)
+        self.proj_in = nn.Linear(channels, channels)
+        self.to_q = nn.Linear(channels, channels, bias=False)
+        self.to_k = nn.Linear(channels, channels, bias=False)
+        self.to_v = nn.Linear(channels, channels, bias=False)
+        self.to_out = nn.Linear(channels, channels)
+        self.proj_out = nn.Linear(channels, channels)
+        nn.init.zeros_(self.proj_out.weight)
+        nn.init.zeros_(self.proj_out.bias)
+
+    def forward(self, skip: Tensor, memory: Tensor, batch: int) -> Tensor:
+        """skip [B*F, C, H, W], memory [B*F_cond, C, H, W] -> [B*F, C, H, W]."""
+        x = skip.unflatten(0, (batch, -1)).transpose(1, 2)  # [B, C, F, H, W]
+        # The affine part by hand: torch's CPU GroupNorm backward crashes on an input that needs no gradient.
+        x = F.group_norm(x.contiguous(), self.norm.num_groups, eps=self.norm.eps)
+        x = x * self.norm.weight.view(1, -1, 1, 1, 1) + self.norm.bias.view(1, -1, 1, 1, 1)
+        q = self._split(self.to_q(self.proj_in(_by_place(x))))
+        m = _by_place(memory.unflatten(0, (batch, -1)).transpose(1, 2))
+        mixed = F.scaled_dot_product_attention(q, self._split(self.to_k(m)), self._split(self.to_v(m)))
+        out = self.proj_out(self.to_out(mixed.transpose(1, 2).flatten(2)))  # [B*H*W, F, C]
+        height, width = skip.shape[-2:]
+        out = out.unflatten(0, (batch, height, width)).permute(0, 3, 4, 1, 2)  # [B, F, C, H, W]
+        return skip + out.flatten(0, 1)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def _by_place(x: Tensor) -> Tensor:
+    """[B, C, F, H, W] -> [B*H*W, F, C]."""
+    return x.permute(0, 3, 4, 2, 1).flatten(0, 2)

@@ -1,0 +1,60 @@
+"""What the spatial cross-attentions read: keys and values of the text (and anchor), computed once for all steps.
+
+The prompt and the anchor are constant over denoising steps and frames, so each layer's K and V are too. A `Context`
+holds them; `ContextAttention` reads them. Knows nothing of how tokens are made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.attention_processor import Attention
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """K and V of every spatial cross-attention, in the order of the network's layers; each [B, heads, T, d]."""
+
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+
+    def __add__(self, other: Context) -> Context:
+        """The two as one batch: guidance evaluates its branches together."""
+        return Context(
+            tuple(torch.cat(pair) for pair in zip(self.keys, other.keys, strict=True)),
+            tuple(torch.cat(pair) for pair in zip(self.values, other.values, strict=True)),
+        )
+
+
+def project(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """K and V, [B, heads, T, d], of context tokens [B, T, D] for one cross-attention."""
+    k, v = attention.to_k(tokens), attention.to_v(tokens)
+    shape = (tokens.shape[0], tokens.shape[1], attention.heads, -1)
+    return k.view(shape).transpose(1, 2), v.view(shape).transpose(1, 2)
+
+
+class ContextAttention:
+    """Attention processor of spatial cross-attention number `layer`.
+
+    All frames of a sample read the same context, so their queries stand in one row: [B, heads, F*H*W, d].
+    """
+
+    def __init__(self, layer: int):
+        self.layer = layer
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Context,
+        attention_mask: None = None,
+    ) -> Tensor:
+        k, v = encoder_hidden_states.keys[self.layer], encoder_hidden_states.values[self.layer]
+        frames, places, _ = hidden_states.shape  # [B*F, H*W, C]
+        q = attn.to_q(hidden_states).view(k.shape[0], -1, attn.heads, k.shape[-1]).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(frames, places, -1)
+        out: Tensor = attn.to_out[0](mixed)
+        return out

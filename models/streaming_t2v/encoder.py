@@ -1,0 +1,97 @@
+"""The input side of diffusers' UNet3D, shared by the main network and by CAM's feature extractor.
+
+Owns the walk from noisy latents to skip features and the middle; knows nothing of what is done with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers import UNet3DConditionModel
+from diffusers.models.attention_processor import Attention
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from torch import Tensor, nn
+
+from models.streaming_t2v.context import Context, ContextAttention, project
+
+COORDINATE_CHANNELS = 9
+
+
+class VideoEncoder(UNet3DConditionModel):
+    """UNet3DConditionModel whose spatial cross-attentions read a `Context`.
+
+    `coordinates` adds planes with the frame's number and the place to the input (not published; small networks
+    have too few zero-padded borders to know where and when they are). Use a subclass.
+    """
+
+    def _prepare(self, coordinates: bool) -> None:
+        """Replace what the plain network does with the context; call once the layers exist."""
+        self.coordinates = coordinates
+        if coordinates:
+            old = self.conv_in
+            channels = old.in_channels + COORDINATE_CHANNELS
+            self.conv_in = nn.Conv2d(channels, old.out_channels, kernel_size=3, padding=1)
+        for layer, attention in enumerate(self.cross_attentions()):
+            attention.set_processor(ContextAttention(layer))
+
+    def cross_attentions(self) -> list[Attention]:
+        """The text-reading cross-attentions, in the order of the layers."""
+        spatial = [module for module in self.modules() if isinstance(module, Transformer2DModel)]
+        return [block.attn2 for transformer in spatial for block in transformer.transformer_blocks]
+
+    def context(self, text_tokens: Tensor) -> Context:
+        """K and V of text tokens [B, T, D]; constant over steps and frames."""
+        keys, values = zip(
+            *(project(attention, text_tokens) for attention in self.cross_attentions()), strict=True
+        )
+        return Context(keys, values)
+
+    def _time(self, sample: Tensor, timestep: Tensor | float, timestep_cond: Tensor | None) -> Tensor:
+        """Timestep (one for all samples, or one each) -> embedding of every frame, [B*F, 4C]."""
+        steps = torch.as_tensor(timestep, device=sample.device).reshape(-1).expand(sample.shape[0])
+        embedding = self.time_embedding(self.time_proj(steps).to(sample.dtype), timestep_cond)
+        return embedding.repeat_interleave(sample.shape[2], dim=0)
+
+    def _input(self, sample: Tensor) -> Tensor:
+        """Latents [B, C, F, H, W] -> features of every frame [B*F, C', H, W]."""
+        frames = sample.shape[2]
+        if self.coordinates:
+            planes = coordinate_planes(frames, sample.shape[3], sample.shape[4]).to(sample)
+            sample = torch.cat([sample, planes.expand(sample.shape[0], -1, -1, -1, -1)], dim=1)
+        sample = self.conv_in(sample.transpose(1, 2).flatten(0, 1))
+        return self.transformer_in(sample, num_frames=frames, return_dict=False)[0]
+
+    def _down(self, x: Tensor, time: Tensor, context: Context, frames: int) -> list[Tensor]:
+        """All skip features: after the input, after every layer, after every downsampler."""
+        skips = [x]
+        for block in self.down_blocks:
+            x, new = block(x, time, num_frames=frames, **context_of(block, context))
+            skips.extend(new)
+        return skips
+
+    def _mid(self, x: Tensor, time: Tensor, context: Context, frames: int) -> Tensor:
+        middle: Tensor = self.mid_block(x, time, encoder_hidden_states=context, num_frames=frames)
+        return middle
+
+
+def skip_channels(block_out_channels: Sequence[int], layers_per_block: int) -> list[int]:
+    """Channels of the skips in their order; 12 for the published network."""
+    channels = [block_out_channels[0]]
+    for level, width in enumerate(block_out_channels):
+        last = level == len(block_out_channels) - 1
+        channels += [width] * (layers_per_block + (0 if last else 1))
+    return channels
+
+
+def coordinate_planes(frames: int, height: int, width: int) -> Tensor:
+    """Where and when: frame number, row and column, each with a sine and a cosine; [1, 9, F, H, W]."""
+    when = torch.arange(frames) / 7.5 - 1  # -1 to 1 over the 16 frames of a chunk
+    rows, columns = (2 * (torch.arange(n) + 0.5) / n - 1 for n in (height, width))
+    grid = torch.stack(torch.meshgrid(when, rows, columns, indexing="ij"))  # [3, F, H, W]
+    return torch.cat([grid, (torch.pi * grid).sin(), (torch.pi * grid).cos()]).unsqueeze(0)
+
+
+def context_of(block: nn.Module, context: Context) -> dict[str, Any]:
+    return {"encoder_hidden_states": context} if getattr(block, "has_cross_attention", False) else {}

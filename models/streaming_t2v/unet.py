@@ -1,0 +1,122 @@
+"""StreamingUNet3D: the video diffusion network of StreamingT2V, able to hear CAM and APM.
+
+Source: StreamingT2V (arXiv 2403.14773) section 4; the layers are diffusers' UNet3DConditionModel. Owns the forward
+pass; knows nothing of schedules, guidance or chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
+from torch import Tensor, nn
+
+from models.streaming_t2v.apm import AnchorMixer
+from models.streaming_t2v.cam import Injector, Memory
+from models.streaming_t2v.context import Context, project
+from models.streaming_t2v.encoder import VideoEncoder, context_of, skip_channels
+
+
+class StreamingUNet3D(VideoEncoder):
+    """UNet3DConditionModel + CAM injectors on its long-range skips (and middle) + APM mixers in its cross-attentions.
+
+    cam, apm: whether it has them; a network without both is a plain text-to-video model.
+    mid_injector: CAM also enters after the mid block, as published (the paper names only the skips).
+    coordinates: see `VideoEncoder`; False as published.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int = 32,
+        in_channels: int = 4,
+        out_channels: int = 4,
+        down_block_types: Sequence[str] = ("CrossAttnDownBlock3D",) * 3 + ("DownBlock3D",),
+        up_block_types: Sequence[str] = ("UpBlock3D",) + ("CrossAttnUpBlock3D",) * 3,
+        block_out_channels: Sequence[int] = (320, 640, 1280, 1280),
+        layers_per_block: int = 2,
+        norm_num_groups: int = 32,
+        cross_attention_dim: int = 1024,
+        attention_head_dim: int = 64,
+        time_cond_proj_dim: int | None = None,
+        coordinates: bool = False,
+        cam: bool = True,
+        apm: bool = True,
+        mid_injector: bool = True,
+        num_text_tokens: int = 77,
+        num_image_tokens: int = 16,
+    ):
+        super().__init__(
+            sample_size=sample_size,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            down_block_types=tuple(down_block_types),
+            up_block_types=tuple(up_block_types),
+            block_out_channels=tuple(block_out_channels),
+            layers_per_block=layers_per_block,
+            norm_num_groups=norm_num_groups,
+            cross_attention_dim=cross_attention_dim,
+            attention_head_dim=attention_head_dim,
+            time_cond_proj_dim=time_cond_proj_dim,
+        )
+        self._prepare(coordinates)
+        if cam:
+            widths = skip_channels(block_out_channels, layers_per_block)
+            self.cam_injectors = nn.ModuleList(
+                Injector(w, attention_head_dim, norm_num_groups) for w in widths
+            )
+            self.cam_mid_injector = (
+                Injector(block_out_channels[-1], attention_head_dim, norm_num_groups)
+                if mid_injector
+                else None
+            )
+        if apm:
+            self.apm_mixers = nn.ModuleList(
+                AnchorMixer(num_text_tokens, num_image_tokens, cross_attention_dim)
+                for _ in self.cross_attentions()
+            )
+
+    def anchored_context(self, text_tokens: Tensor, image_tokens: Tensor) -> Context:
+        """K and V of text mixed with the anchor: [B, T, D] and [B, N, D]; constant over the steps of a chunk."""
+        mixed = (mixer(text_tokens, image_tokens) for mixer in self.apm_mixers)
+        pairs = [project(attn, tokens) for attn, tokens in zip(self.cross_attentions(), mixed, strict=True)]
+        keys, values = zip(*pairs, strict=True)
+        return Context(keys, values)
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float,
+        encoder_hidden_states: Context | Tensor,
+        timestep_cond: Tensor | None = None,
+        memory: Memory | None = None,
+    ) -> UNet3DConditionOutput:
+        """Predict noise (or velocity) for latents [B, C, F, H, W] at a timestep (one, or one a sample).
+
+        encoder_hidden_states: a `Context` made once, or text tokens [B, T, D]. memory: CAM's features at this step.
+        """
+        context = encoder_hidden_states
+        if isinstance(context, Tensor):
+            context = self.context(context)
+        batch, frames = sample.shape[0], sample.shape[2]
+        time = self._time(sample, timestep, timestep_cond)
+        skips = self._down(self._input(sample), time, context, frames)
+        x = self._mid(skips[-1], time, context, frames)
+        if memory is not None:
+            injected = zip(self.cam_injectors, skips, memory.skips, strict=True)
+            skips = [injector(skip, remembered, batch) for injector, skip, remembered in injected]
+            if self.cam_mid_injector is not None:
+                x = self.cam_mid_injector(x, memory.middle, batch)
+        x = self._up(x, skips, time, context, frames)
+        return UNet3DConditionOutput(sample=x.unflatten(0, (batch, frames)).transpose(1, 2))
+
+    def _up(self, x: Tensor, skips: list[Tensor], time: Tensor, context: Context, frames: int) -> Tensor:
+        for block in self.up_blocks:
+            taken, skips = skips[-len(block.resnets) :], skips[: -len(block.resnets)]
+            size = skips[-1].shape[-2:] if skips else None  # odd sizes: upsample to the size of the next skip
+            x = block(
+                x, tuple(taken), time, upsample_size=size, num_frames=frames, **context_of(block, context)
+            )
+        out: Tensor = self.conv_out(self.conv_act(self.conv_norm_out(x)))
+        return out

@@ -1,6 +1,6 @@
 """Frames in, video out: segments that play alone, and the file they join to. The only caller of ffmpeg.
 
-Every chunk is encoded by itself, on whichever worker made it, as one fragment of one fragmented MP4 (CMAF): the
+Every chunk is encoded by itself, on whichever worker made it, as one fragment of one fragmented MP4: the
 init bytes are the same for every segment of a track, and a segment's decode time says where in the video it
 belongs. So the segments of a track play in a row (HLS), and a video is finished by copying their streams: no
 frame is encoded twice. The same frames give the same bytes: one encoder thread, constant quality, no clock.

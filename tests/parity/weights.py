@@ -1,4 +1,4 @@
-"""Synthetic weights of the parity data: not stored, but following from each entry's key, a seed and its shape."""
+"""Where the parity data is, and its weights: not stored, but following from each key, a seed and a shape."""
 
 from __future__ import annotations
 

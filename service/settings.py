@@ -1,7 +1,7 @@
 """Every setting of the service, read once from the environment (prefix LONGTAKE_) and passed down.
 
-Nobody else reads the environment, and nothing is read when this module is imported. `webhook_allow_private` and
-`webhook_retry_schedule_s` are written as comma-separated lists.
+Nobody else reads the environment, and nothing is read when this module is imported. Lists are written with
+commas.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ MINUTE_S, HOUR_S = 60.0, 3600.0
 
 #: Standard Webhooks 1.0.0: the waits before each attempt, 75 hours in all.
 STANDARD_SCHEDULE_S = (
-    0.0, 5.0, 5 * MINUTE_S, 30 * MINUTE_S, 2 * HOUR_S, 5 * HOUR_S, 10 * HOUR_S, 14 * HOUR_S, 20 * HOUR_S, 24 * HOUR_S,
+    0.0, 5.0, 5 * MINUTE_S, 30 * MINUTE_S,
+    2 * HOUR_S, 5 * HOUR_S, 10 * HOUR_S, 14 * HOUR_S, 20 * HOUR_S, 24 * HOUR_S,
 )  # fmt: skip
 
 
@@ -56,9 +57,7 @@ class Settings(BaseSettings):
     # Webhooks
     webhook_retry_schedule_s: Annotated[tuple[float, ...], NoDecode] = STANDARD_SCHEDULE_S
     webhook_timeout_s: float = Field(15.0, gt=0)
-    webhook_allow_private: Annotated[
-        tuple[str, ...], NoDecode
-    ] = ()  # host:port receivers that may be private, or *
+    webhook_allow_private: Annotated[tuple[str, ...], NoDecode] = ()  # "host:port", or "*" for all
 
     # What is told
     metrics_port: int = Field(0, ge=0, le=65535)  # a worker's /metrics; 0 is off

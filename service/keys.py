@@ -1,0 +1,60 @@
+"""The name of every Redis key, for Python and for the scripts alike.
+
+The scripts build key names from ids inside, so the store needs one primary and not a cluster.
+"""
+
+from __future__ import annotations
+
+TEMPLATES = {
+    # jobs
+    "job": "longtake:job:{}",  # hash: the record as submitted, and what has changed since
+    "committed": "longtake:committed:{}",  # list of UnitDone, one a committed unit
+    "events": "longtake:events:{}",  # stream of what happened to a job
+    "jobs": "longtake:jobs:{}",  # zset of a tenant's job ids, in order of id
+    "live": "longtake:live:{}",  # set of a tenant's jobs that are not terminal
+    "idempotency": "longtake:idempotency:{}:{}",  # hash: fingerprint and answer, by tenant and key
+    "deadlines": "longtake:deadlines",  # zset: job by the time it must be done
+    "trash": "longtake:trash",  # zset: "tenant/job" whose objects go, by time
+    # scheduling
+    "queue": "longtake:queue:{}",  # zset of a tenant's jobs with a unit to do, by priority, then age
+    "ready": "longtake:ready",  # zset of tenants with a non-empty queue, by the share they have had
+    "share": "longtake:share",  # hash: tenant -> share, also of those that are not ready
+    "clock": "longtake:clock",  # share of the tenant served last: where a newcomer begins
+    "sequence": "longtake:sequence",  # counter behind `age`
+    "leases": "longtake:leases",  # zset: job in work, by the end of its lease
+    # figures
+    "counts": "longtake:counts",  # hash: state -> jobs now
+    "outcomes": "longtake:outcomes",  # hash: "state|model" -> jobs ever
+    "losses": "longtake:losses",  # counter of leases that ran out
+    "pace": "longtake:pace",  # hash: "model|stage" -> seconds a unit takes, a moving average
+    # webhooks
+    "delivery": "longtake:delivery:{}",  # hash: one row of the outbox
+    "deliveries": "longtake:deliveries:{}",  # zset of a tenant's rows, in order of id
+    "due": "longtake:due",  # zset: row by the time of its next attempt
+    "disabled": "longtake:disabled:{}",  # set of a tenant's receivers that answered 410
+    "posted": "longtake:posted",  # hash: outcome -> attempts ever
+    # tenants
+    "tenant": "longtake:tenant:{}",  # hash: name, webhook secrets
+    "tenants": "longtake:tenants",  # hash: name -> tenant id
+    "api_key": "longtake:api_key:{}",  # hash: tenant, name, sha256 of the secret
+    "api_keys": "longtake:api_keys",  # zset of key ids, in order of id
+}
+
+
+def key(name: str, *parts: str) -> str:
+    """key("job", id) -> "longtake:job:<id>"."""
+    return TEMPLATES[name].format(*parts)
+
+
+def lua_table() -> str:
+    """The same names as a Lua table K: `K.ready`, `K.job(id)`."""
+    lines = ["local K = {}"]
+    for name, template in TEMPLATES.items():
+        head, *rest = template.split("{}")
+        if not rest:
+            lines.append(f"K.{name} = '{head}'")
+            continue
+        names = [f"p{i}" for i in range(len(rest))]
+        pieces = " .. ".join(f"{p} .. '{text}'" for p, text in zip(names, rest, strict=True))
+        lines.append(f"K.{name} = function({', '.join(names)}) return '{head}' .. {pieces} end")
+    return "\n".join(lines)

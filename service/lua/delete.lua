@@ -1,0 +1,14 @@
+-- Forget a job in whatever state; its objects are put out for the sweep, after any worker has noticed.
+local tenant, id, lease_ms = unpack(ARGV)
+if not owned(tenant, id) then return 0 end
+local away = 0
+if redis.call('ZSCORE', K.leases, id) then away = 2 * lease_ms end
+free(id)
+dequeue(id)
+redis.call('HINCRBY', K.counts, get(id, 'state'), -1)
+redis.call('ZREM', K.deadlines, id)
+redis.call('SREM', K.live(tenant), id)
+redis.call('ZREM', K.jobs(tenant), id)
+redis.call('DEL', K.job(id), K.committed(id), K.events(id))
+redis.call('ZADD', K.trash, whole(now_ms() + away), tenant .. '/' .. id)
+return 1

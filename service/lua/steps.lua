@@ -1,0 +1,89 @@
+-- The steps that the transitions are made of. Times are milliseconds of the server's own clock.
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function whole(number) return string.format('%d', number) end
+
+local function get(id, field) return redis.call('HGET', K.job(id), field) end
+
+local function set(id, ...) redis.call('HSET', K.job(id), ...) end
+
+local function read(id) return redis.call('HGETALL', K.job(id)) end
+
+local function is_terminal(state)
+  return state == 'completed' or state == 'failed' or state == 'cancelled'
+end
+
+-- The job of that tenant's, or nothing: a stranger's job looks like none.
+local function owned(tenant, id) return get(id, 'tenant') == tenant end
+
+-- Does this claim still hold the job?
+local function holds(id, fence, worker)
+  return redis.call('ZSCORE', K.leases, id) and get(id, 'fence') == fence and get(id, 'worker') == worker
+end
+
+local function change_state(id, to)
+  redis.call('HINCRBY', K.counts, get(id, 'state'), -1)
+  redis.call('HINCRBY', K.counts, to, 1)
+  set(id, 'state', to)
+end
+
+-- Something happened: into the job's event stream, and a row for its webhook where it is wanted.
+local function tell(id, kind, event_id, now)
+  redis.call('XADD', K.events(id), 'MAXLEN', '~', 10000, '*', 'id', event_id, 'type', kind,
+    'units_done', get(id, 'units_done'), 'frames', get(id, 'frames'), 'at', whole(now))
+  local url, wanted = get(id, 'webhook_url'), get(id, 'webhook_events')
+  if not url or not string.find(wanted, ' ' .. kind .. ' ', 1, true) then return end
+  local tenant = get(id, 'tenant')
+  local state = 'pending'
+  if redis.call('SISMEMBER', K.disabled(tenant), url) == 1 then state = 'disabled' end
+  redis.call('HSET', K.delivery(event_id), 'id', event_id, 'tenant', tenant, 'job_id', id, 'type', kind,
+    'url', url, 'created_at', whole(now), 'state', state, 'attempts', 0, 'job', cjson.encode(read(id)))
+  redis.call('ZADD', K.deliveries(tenant), 0, event_id)
+  if state == 'pending' then redis.call('ZADD', K.due, whole(now), event_id) end
+end
+
+-- Give the job a place in its tenant's queue: higher priority first, then whoever has waited longest.
+-- A fresh place is behind the others, so a short video runs between the units of a long one; a job that was
+-- given back keeps its place.
+local function enqueue(id, fresh)
+  local tenant = get(id, 'tenant')
+  if fresh then set(id, 'place', redis.call('INCR', K.sequence)) end
+  local score = (9 - get(id, 'priority')) * 2 ^ 43 + get(id, 'place')
+  redis.call('ZADD', K.queue(tenant), string.format('%.0f', score), id)
+  if not redis.call('ZSCORE', K.ready, tenant) then
+    -- A tenant that was away begins where the others are: absence is not saved up.
+    local share = tonumber(redis.call('HGET', K.share, tenant) or 0)
+    local clock = tonumber(redis.call('GET', K.clock) or 0)
+    redis.call('ZADD', K.ready, whole(math.max(share, clock)), tenant)
+  end
+end
+
+local function dequeue(id)
+  local tenant = get(id, 'tenant')
+  redis.call('ZREM', K.queue(tenant), id)
+  if redis.call('ZCARD', K.queue(tenant)) == 0 then redis.call('ZREM', K.ready, tenant) end
+end
+
+-- The lease ends; whatever its holder still writes is refused.
+local function free(id)
+  redis.call('ZREM', K.leases, id)
+  redis.call('HDEL', K.job(id), 'worker')
+end
+
+-- The only way into a terminal state; the webhook row is written with it.
+local function settle(id, state, event_id, now, code, message)
+  free(id)
+  dequeue(id)
+  redis.call('ZREM', K.deadlines, id)
+  redis.call('SREM', K.live(get(id, 'tenant')), id)
+  redis.call('HDEL', K.job(id), 'cancel_requested')
+  redis.call('HINCRBY', K.outcomes, state .. '|' .. get(id, 'model'), 1)
+  if code then set(id, 'error', cjson.encode({code = code, message = message})) end
+  set(id, 'completed_at', whole(now))
+  change_state(id, state)
+  tell(id, 'video.' .. state, event_id, now)
+end

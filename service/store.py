@@ -1,0 +1,239 @@
+"""The store of jobs: every transition is one script, and nothing else writes a job.
+
+The first half is the API's and takes the tenant in every call: a stranger's job looks like none. The second
+half is the workers', who hold a `Claim`. Knows nothing of HTTP, Celery, object storage or tensors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import redis
+
+from service import ids
+from service.database import Database, as_mapping
+from service.errors import IdempotencyMismatch, NotFound, QueueFull, StaleFence
+from service.jobs import Claim, Job, JobState, Renewal, UnitDone
+from service.keys import key
+from service.settings import Settings
+
+Order = Literal["asc", "desc"]
+PAGE = 100
+
+#: How a field that changes is read back from Redis.
+_CHANGING: dict[str, Callable[[str], Any]] = {
+    "created_at": lambda ms: int(ms) / 1000,
+    "started_at": lambda ms: int(ms) / 1000,
+    "first_frame_at": lambda ms: int(ms) / 1000,
+    "completed_at": lambda ms: int(ms) / 1000,
+    "state": JobState,
+    "units_done": int,
+    "attempts": int,
+    "fence": int,
+    "frames": int,
+    "gpu_seconds": float,
+    "error": json.loads,
+    "quality": json.loads,
+    "artefacts": json.loads,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A client's key for one request, and the fingerprint of what it asked."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    jobs: list[Job]
+    has_more: bool
+
+
+def read_job(row: Mapping[str, str]) -> Job:
+    """A job from its hash: the record as submitted, overlaid with what has changed since."""
+    changed = {name: read(row[name]) for name, read in _CHANGING.items() if name in row}
+    return Job.model_validate({**json.loads(row["record"]), **changed})
+
+
+class Store:
+    def __init__(self, client: redis.Redis, settings: Settings):
+        self._db, self._settings = Database(client), settings
+
+    # What the API asks, always for a tenant
+
+    def submit(self, job: Job, idempotency: Idempotency | None = None) -> tuple[Job, bool]:
+        """Take a job in, or nothing at all. True with the first answer where the same request came before."""
+        hook = job.webhook
+        deadline_ms = "" if job.deadline_s is None else int(job.deadline_s * 1000)
+        key_and_print = (idempotency.key, idempotency.fingerprint) if idempotency else ("", "")
+        answer, *rest = self._db.run(
+            "submit",
+            *(job.id, job.tenant, job.model_dump_json(), job.units_total, job.generation.model, job.priority),
+            *(deadline_ms, hook.url if hook else "", f" {' '.join(hook.events)} " if hook else ""),
+            *(*key_and_print, self._settings.idempotency_ttl_s, self._settings.tenant_live_jobs),
+        )
+        if answer == "mismatch":
+            raise IdempotencyMismatch(
+                "This Idempotency-Key was used with another request body.", "Idempotency-Key"
+            )
+        if answer == "full":
+            limit = self._settings.tenant_live_jobs
+            raise QueueFull(
+                f"You have {limit} videos queued or running, the most allowed; wait for one to end."
+            )
+        if answer == "replay":
+            record, created_at = rest[0]
+            return read_job({"record": record, "created_at": created_at}), True
+        return read_job(as_mapping(rest[0])), False
+
+    def get(self, tenant: str, job_id: str) -> Job:
+        return self.place(tenant, job_id)[0]
+
+    def place(self, tenant: str, job_id: str) -> tuple[Job, int | None]:
+        """The job, and how many of the tenant's jobs go before it; None where it waits in no queue."""
+        answer = self._db.run("read", tenant, job_id)
+        if not answer:
+            raise NotFound(f"There is no video '{job_id}'.", "id")
+        row, rank = answer
+        return read_job(as_mapping(row)), (rank if rank >= 0 else None)
+
+    def page(
+        self,
+        tenant: str,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        order: Order = "desc",
+        status: JobState | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Page:
+        """A page of the tenant's jobs by age; `after` is the last id of the page before."""
+        found: list[Job] = []
+        cursor = after or ""
+        while True:
+            rows = self._db.run("list", key("jobs", tenant), "job", cursor, PAGE, order)
+            for _, row in rows:
+                job = read_job(as_mapping(row))
+                if status in (None, job.state) and (metadata or {}).items() <= job.metadata.items():
+                    found.append(job)
+                if len(found) > limit:
+                    return Page(found[:limit], has_more=True)
+            if len(rows) < PAGE:
+                return Page(found, has_more=False)
+            cursor = rows[-1][0]
+
+    def cancel(self, tenant: str, job_id: str) -> Job:
+        """Stop a job; one that is done stays as it is. A running one stops at its worker's next heartbeat."""
+        row = self._db.run("cancel", tenant, job_id, ids.new("evt"))
+        if not row:
+            raise NotFound(f"There is no video '{job_id}'.", "id")
+        return read_job(as_mapping(row))
+
+    def delete(self, tenant: str, job_id: str) -> None:
+        """Forget a job in whatever state; its objects become `discarded`."""
+        if not self._db.run("delete", tenant, job_id, self._lease_ms):
+            raise NotFound(f"There is no video '{job_id}'.", "id")
+
+    def finished_part(self, tenant: str, job_id: str) -> list[UnitDone]:
+        """The committed units of the tenant's own job."""
+        self.get(tenant, job_id)
+        return self.committed(job_id)
+
+    # What a worker does, with a claim
+
+    def claim_next(self, worker_id: str) -> Claim | None:
+        """The next unit: by fair share over tenants, then priority, then age. None when there is none."""
+        row = self._db.run("claim", worker_id, self._lease_ms, ids.new("evt"))
+        if not row:
+            return None
+        job = read_job(as_mapping(row))
+        return Claim(
+            job=job, position=job.units_done, attempt=job.attempts, fence=job.fence, worker_id=worker_id
+        )
+
+    def renew(self, claim: Claim) -> Renewal:
+        return Renewal(self._db.run("renew", *_holder(claim), self._lease_ms))
+
+    def commit(self, claim: Claim, done: UnitDone) -> Job:
+        """The unit is done and its objects are stored. Raises `StaleFence` where the claim was lost."""
+        segment = done.segment
+        row = self._db.run(
+            "commit",
+            *(*_holder(claim), claim.position, done.model_dump_json(), done.stage, done.seconds),
+            segment.first_frame + segment.num_frames if segment else "",
+            json.dumps(done.artefacts) if done.artefacts else "",
+            json.dumps(done.quality) if done.quality else "",
+            *(ids.new("evt"), ids.new("evt")),
+        )
+        return self._held(claim, row)
+
+    def fail(self, claim: Claim, code: str, message: str, retryable: bool) -> Job:
+        """The unit went wrong: again while attempts are left and it may help, else the job has failed."""
+        limit = self._settings.unit_attempts
+        row = self._db.run("fail", *_holder(claim), code, message, int(retryable), limit, ids.new("evt"))
+        return self._held(claim, row)
+
+    def release(self, claim: Claim) -> Job | None:
+        """Give the unit back undone; it was no attempt. A cancelled job ends here. None where it was lost."""
+        row = self._db.run("release", *_holder(claim), ids.new("evt"))
+        return read_job(as_mapping(row)) if row else None
+
+    def committed(self, job_id: str) -> list[UnitDone]:
+        """What has been done of a job, whosever it is: for workers only."""
+        rows = self._db.command("LRANGE", key("committed", job_id), 0, -1)
+        return [UnitDone.model_validate_json(row) for row in rows]
+
+    def has_work(self) -> bool:
+        """Whether a claim would find a unit."""
+        return bool(self._db.command("EXISTS", key("ready")))
+
+    # What the sweep does
+
+    def expire_leases(self) -> int:
+        """Give back the units of lost workers, and fail the jobs past their deadline; how many there were."""
+        attempts = self._settings.unit_attempts
+        lost: list[int] = [
+            self._db.run("expire", job, attempts, ids.new("evt")) for job in self._lapsed("leases")
+        ]
+        late: list[int] = [self._db.run("overdue", job, ids.new("evt")) for job in self._lapsed("deadlines")]
+        return sum(lost) + sum(late)
+
+    def discarded(self) -> list[tuple[str, str]]:
+        """(tenant, job id) of deleted jobs whose objects are to be erased now."""
+        return [(tenant, job) for tenant, job in (entry.split("/") for entry in self._lapsed("trash"))]
+
+    def erased(self, tenant: str, job_id: str) -> None:
+        """The objects of a deleted job are gone."""
+        self._db.command("ZREM", key("trash"), f"{tenant}/{job_id}")
+
+    def ping(self) -> None:
+        """Raises `StoreUnavailable` where Redis does not answer."""
+        self._db.command("PING")
+
+    def pace(self) -> dict[tuple[str, str], float]:
+        """Seconds that a unit takes, by (model, stage): a moving average over what was done."""
+        rows = self._db.command("HGETALL", key("pace"))
+        return {(k.split("|")[0], k.split("|")[1]): float(seconds) for k, seconds in rows.items()}
+
+    @property
+    def _lease_ms(self) -> int:
+        return int(self._settings.lease_ttl_s * 1000)
+
+    def _lapsed(self, name: str) -> list[str]:
+        members: list[str] = self._db.run("lapsed", key(name), PAGE)
+        return members
+
+    def _held(self, claim: Claim, row: list[str] | None) -> Job:
+        if not row:
+            raise StaleFence(f"Claim {claim.fence} on {claim.job.id} was lost; another worker goes on.")
+        return read_job(as_mapping(row))
+
+
+def _holder(claim: Claim) -> tuple[str, int, str]:
+    return claim.job.id, claim.fence, claim.worker_id

@@ -1,0 +1,93 @@
+"""What the service's tests share: settings with short times, a store, and a maker of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from service import ids
+from service.database import connect
+from service.jobs import Claim, Generation, Job, Segment, UnitDone
+from service.settings import Settings
+from service.store import Store
+
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        redis_url=redis_url, data_dir=tmp_path, lease_ttl_s=0.3, redis_timeout_s=1, unit_attempts=3
+    )
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    client = connect(settings)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def store(client: redis.Redis, settings: Settings) -> Store:
+    return Store(client, settings)
+
+
+def make_job(tenant: str = "tenant_A", num_frames: int = 32, **changes: Any) -> Job:
+    """A job for a short video: 16 + 8 + 8 frames and the finishing, four units."""
+    generation = Generation(
+        model="tiny-shapes",
+        prompt="a red circle moving right on a black background",
+        num_frames=num_frames,
+        fps=8,
+        size="64x64",
+        seed=7,
+        steps=2,
+        guidance_scale=2.0,
+        anchor_guidance_scale=2.0,
+    )
+    job = Job(
+        id=ids.new("video"),
+        tenant=tenant,
+        created_at=0,
+        generation=generation,
+        units_total=len(generation.plan()),
+    )
+    return job.model_copy(update=changes)
+
+
+def done(claim: Claim, **changes: Any) -> UnitDone:
+    """What a worker would report of the claimed unit."""
+    unit = claim.job.generation.plan()[claim.position]
+    segment = Segment(
+        track="preview",
+        key=f"{unit.key}.m4s",
+        init_key="init.mp4",
+        first_frame=unit.first_frame,
+        num_frames=unit.num_frames,
+        duration_s=unit.num_frames / 8,
+        bytes=10,
+        sha256="0" * 64,
+    )
+    report = UnitDone(
+        position=claim.position,
+        unit=unit.key,
+        fence=claim.fence,
+        worker_id=claim.worker_id,
+        seconds=0.5,
+        segment=None if unit.stage == "finish" else segment,
+    )
+    return report.model_copy(update=changes)
+
+
+def finish(store: Store, worker_id: str = "w") -> Job:
+    """Do units until there is nothing left; the last job that was touched."""
+    job = None
+    while claim := store.claim_next(worker_id):
+        job = store.commit(claim, done(claim))
+    assert job is not None, "there was nothing to do"
+    return job

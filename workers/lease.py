@@ -1,6 +1,6 @@
 """A lease on one unit: a heartbeat that renews the claim while the unit is made.
 
-The heartbeat runs in a thread of its own, so that a long step does not lose the unit; what it learns is told to
+The heartbeat runs in a thread of its own, so a long step does not lose the unit; what it learns is told to
 the work between two steps, where `step` raises. Knows the store's `renew`; nothing of tensors or objects.
 """
 
@@ -59,18 +59,18 @@ class Lease:
         self._stop.set()
         self._thread.join()
 
-    def check(self) -> None:
-        """Raises `LeaseLost`, `Cancelled` or `Draining`; to be called wherever the work can be left."""
-        if self._known is Renewal.LOST:
+    @property
+    def is_lost(self) -> bool:
+        return self._known is Renewal.LOST
+
+    def step(self, done: int, total: int) -> None:
+        """Between two denoising steps: raises `LeaseLost`, `Cancelled` or `Draining`."""
+        if self.is_lost:
             raise LeaseLost
         if self._known is Renewal.CANCELLED:
             raise Cancelled
         if self._draining():
             raise Draining
-
-    def step(self, done: int, total: int) -> None:
-        """Between two denoising steps."""
-        self.check()
 
     def _beat(self) -> None:
         held_until = time.monotonic() + self._ttl_s

@@ -1,0 +1,38 @@
+"""What a video can be asked to be, as options of a command. The same words as the fields of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--model", help="Name of the model; the first of GET /v1/models where not given."),
+    click.option("--seconds", type=float, help="Length in seconds."),
+    click.option("--frames", type=int, help="Length in frames, instead of --seconds."),
+    click.option("--size", metavar="WxH", help="One of the model's sizes, for example 128x128."),
+    click.option("--seed", type=int, help="The same seed makes the same video."),
+    click.option("--steps", type=int, help="Denoising steps a chunk."),
+    click.option("--refine/--no-refine", default=None, help="Refine to the model's larger size."),
+    click.option("--guidance-scale", type=float, help="How strongly the prompt is followed."),
+    click.option("--negative-prompt", help="What the video should not show."),
+)
+
+
+def video_options(command: Command) -> Command:
+    """The options that describe a video; those not given are left out of the request."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def body_of(prompt: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The body of POST /v1/videos for these options."""
+    body = {"prompt": prompt, "num_frames": options["frames"], **options}
+    del body["frames"]
+    if body["refine"]:
+        body["refine"] = {}  # refined, everything else as the model likes it
+    return {name: value for name, value in body.items() if value is not None}

@@ -1,0 +1,27 @@
+"""`longtake submit`: ask a running service for a video, and print its id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from longtake.client import Client, service_options
+from longtake.request import body_of, video_options
+
+
+@click.command()
+@click.argument("prompt")
+@video_options
+@click.option("--webhook", metavar="URL", help="Post the video's events to this address.")
+@service_options
+def submit(prompt: str, url: str, key: str, webhook: str | None, **options: Any) -> None:
+    """Ask a running service for a video of PROMPT; prints the video's id.
+
+    \b
+    Example:
+      longtake submit "a blue star moving up on a navy background" --seconds 10 --key ltk_...
+      longtake watch "$(longtake submit 'a red circle moving right')" -o circle.mp4
+    """
+    body = body_of(prompt, options) | ({"webhook": {"url": webhook}} if webhook else {})
+    click.echo(Client(url, key).create(body)["id"])

@@ -1,0 +1,48 @@
+"""The last unit of a video: its segments become files that play everywhere, and a picture to show for it.
+
+Joins by stream copy, so no frame is encoded twice. Knows segments and files; nothing of tensors.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from service.jobs import Claim, Segment
+from service.objects import Objects, key
+from service.store import Store
+from workers import media
+
+
+def finish(store: Store, objects: Objects, claim: Claim) -> dict[str, str]:
+    """Write video, preview (where the video is a refined one) and thumbnail; artefact -> object key."""
+    segments = [done.segment for done in store.committed(claim.job.id) if done.segment is not None]
+    preview = [segment for segment in segments if segment.track == "preview"]
+    refined = [segment for segment in segments if segment.track == "refined"]
+    with tempfile.TemporaryDirectory(prefix="longtake-") as folder:
+        video = join(objects, refined or preview, Path(folder) / "video.mp4")
+        half = claim.job.generation.num_frames // 2 / claim.job.generation.fps
+        picture = media.thumbnail(video, at_seconds=half)
+        artefacts = {
+            "video": put(objects, claim, "video", "mp4", video),
+            "thumbnail": put(objects, claim, "thumbnail", "jpg", picture),
+        }
+        if refined:
+            small = join(objects, preview, Path(folder) / "preview.mp4")
+            artefacts["preview"] = put(objects, claim, "preview", "mp4", small)
+    return artefacts
+
+
+def join(objects: Objects, segments: list[Segment], target: Path) -> Path:
+    """The segments of one track as one file, in the order of their frames."""
+    ordered = sorted(segments, key=lambda segment: segment.first_frame)
+    init = objects.get(ordered[0].init_key)
+    media.join(init, (objects.get(segment.key) for segment in ordered), target)
+    return target
+
+
+def put(objects: Objects, claim: Claim, name: str, kind: str, body: bytes | Path) -> str:
+    """Store an artefact under a name that carries the fence, so that a stale worker overwrites nothing."""
+    place = key(claim.job.tenant, claim.job.id, f"{name}.f{claim.fence}.{kind}")
+    objects.put(place, body, "image/jpeg" if kind == "jpg" else "video/mp4")
+    return place

@@ -1,0 +1,129 @@
+"""One unit of a video: claim it, make it, store it, commit it. Then it is done, whatever happens next.
+
+A unit begins with the states that earlier units have left and ends with its segment and its state in object
+storage; only then the store hears of it. So a worker killed at any moment costs one unit, and whoever makes
+that unit again makes the same frames. Knows neither Celery nor HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from contextlib import suppress
+from typing import Literal
+
+import torch
+
+from models.catalog import CatalogError, Stage, Unit
+from service.errors import ServiceError, StaleFence, StoreUnavailable
+from service.jobs import Claim, Job, Segment, UnitDone
+from service.objects import key
+from workers import media
+from workers.finish import finish
+from workers.lease import Cancelled, Draining, Lease, LeaseLost
+from workers.workshop import Workshop
+
+log = logging.getLogger(__name__)
+
+COMMIT_AGAIN_S = 0.5
+
+
+def render_next(shop: Workshop) -> Job | None:
+    """Claim one unit, do it, commit it: the job as it then is. None when there is nothing to do."""
+    claim = shop.store.claim_next(shop.worker_id)
+    if claim is None:
+        return None
+    unit = claim.job.generation.plan()[claim.position]
+    about = {"job": claim.job.id, "unit": unit.key, "attempt": claim.attempt, "fence": claim.fence}
+    try:
+        with shop.lease(claim) as lease:
+            return commit(shop, claim, make(shop, claim, unit, lease), lease)
+    except (Cancelled, Draining) as reason:
+        log.info("unit given back: %s", type(reason).__name__.lower(), extra=about)
+        return shop.store.release(claim) or claim.job
+    except (LeaseLost, StaleFence):
+        log.warning("unit lost to another worker, dropped", extra=about)
+        shop.forget()  # the state that counts is the other's
+    except Exception as error:
+        log.warning("unit went wrong", extra=about, exc_info=error)
+        if isinstance(error, MemoryError | torch.OutOfMemoryError):
+            shop.forget()
+        with suppress(StaleFence):
+            return shop.store.fail(claim, *blame(error))
+    return claim.job
+
+
+def make(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> UnitDone:
+    """Make a unit and put what it leaves into object storage, under names that carry the fence."""
+    began = time.monotonic()
+    done = UnitDone(
+        position=unit.position, unit=unit.key, fence=claim.fence, worker_id=claim.worker_id, seconds=0
+    )
+    if unit.stage is Stage.FINISH:
+        left: dict[str, object] = {"artefacts": finish(shop.store, shop.objects, claim)}
+    else:
+        left = draw(shop, claim, unit, lease)
+    return done.model_copy(update={**left, "seconds": time.monotonic() - began})
+
+
+def draw(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> dict[str, object]:
+    """A unit of tensors: its segment, where it shows frames, and the state that later units need."""
+    job = claim.job
+    made = shop.recipe(job).run(unit, shop.states_for(job, unit), on_step=lease.step)
+    segment = None
+    if len(made.frames):
+        encoded = media.encode(made.frames, fps=job.generation.fps, first_frame=unit.first_frame)
+        segment = put_segment(shop, claim, unit, encoded)
+    state_key = key(job.tenant, job.id, "states", f"{unit.key}.f{claim.fence}.safetensors")
+    shop.objects.put(state_key, made.state)
+    shop.states.put((job.id, unit.key), made.state)
+    return {"segment": segment, "state_key": state_key}
+
+
+def put_segment(shop: Workshop, claim: Claim, unit: Unit, encoded: media.Encoded) -> Segment:
+    """Store a segment, and before it the init that every segment of its track shares."""
+    job = claim.job
+    track: Literal["preview", "refined"] = "refined" if unit.stage is Stage.REFINE else "preview"
+    init_key = key(job.tenant, job.id, track, "init.mp4")
+    segment_key = key(job.tenant, job.id, track, f"{unit.first_frame:08d}.f{claim.fence}.m4s")
+    if not shop.objects.exists(init_key):
+        shop.objects.put(init_key, encoded.init, "video/mp4")
+    shop.objects.put(segment_key, encoded.segment, "video/iso.segment")
+    return Segment(
+        track=track,
+        key=segment_key,
+        init_key=init_key,
+        first_frame=unit.first_frame,
+        num_frames=unit.num_frames,
+        duration_s=unit.num_frames / job.generation.fps,
+        bytes=len(encoded.segment),
+        sha256=hashlib.sha256(encoded.segment).hexdigest(),
+    )
+
+
+def commit(shop: Workshop, claim: Claim, done: UnitDone, lease: Lease) -> Job:
+    """Tell the store; again while the lease holds, so that a short outage does not cost what is made."""
+    while True:
+        try:
+            return shop.store.commit(claim, done)
+        except StoreUnavailable:
+            log.warning("commit not answered, trying again", extra={"job": claim.job.id, "unit": done.unit})
+            time.sleep(COMMIT_AGAIN_S)
+            if lease.is_lost:
+                raise LeaseLost from None
+
+
+def blame(error: Exception) -> tuple[str, str, bool]:
+    """What the store is told of an error: a stable code, a sentence for the user, whether to try again."""
+    if isinstance(error, ServiceError):
+        return error.code, error.message, error.retryable
+    if isinstance(error, CatalogError):
+        return error.code, str(error), False
+    if isinstance(error, ValueError):
+        return "generation_failed", f"The model cannot make this video: {error}", False
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "out_of_memory", "The worker had too little memory for this video.", True
+    if isinstance(error, media.MediaError):
+        return "encoding_failed", "The frames could not be encoded.", True
+    return "internal_error", "The worker failed while it made this video.", True

@@ -1,0 +1,97 @@
+"""What one worker process works with: the store, the objects, loaded models, and what it remembers.
+
+Everything remembered is a short cut: another worker reads the same from object storage and makes the same
+frames. Knows where things are, not what is done with them.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from models import catalog
+from models.catalog import Model, Unit
+from models.loading import load_pipeline
+from models.recipe import Recipe, RefineOptions, VideoRequest
+from service import ids
+from service.database import connect
+from service.errors import StorageUnavailable
+from service.jobs import Claim, Generation, Job
+from service.objects import Objects, open_objects
+from service.settings import Settings
+from service.store import Store
+from workers.lease import Lease
+from workers.memory import Recent
+
+MODELS, RECIPES, STATES_BYTES = 2, 8, 256 << 20
+
+
+@dataclass
+class Workshop:
+    """One worker's things. `draining` is set when the process is asked to stop."""
+
+    worker_id: str
+    settings: Settings
+    store: Store
+    objects: Objects
+    draining: threading.Event = field(default_factory=threading.Event)
+    states: Recent[tuple[str, str], bytes] = field(default_factory=lambda: Recent(STATES_BYTES, len))
+    _pipelines: Recent[str, object] = field(default_factory=lambda: Recent(MODELS))
+    _recipes: Recent[str, Recipe] = field(default_factory=lambda: Recent(RECIPES))
+
+    @classmethod
+    def open(cls, settings: Settings) -> Workshop:
+        return cls(ids.new("worker"), settings, Store(connect(settings), settings), open_objects(settings))
+
+    def lease(self, claim: Claim) -> Lease:
+        return Lease(self.store, claim, ttl_s=self.settings.lease_ttl_s, draining=self.draining.is_set)
+
+    def warm(self, model: Model) -> None:
+        """Load a model before the first video needs it."""
+        self._pipeline(model)
+
+    def recipe(self, job: Job) -> Recipe:
+        """The recipe of a job; it keeps what is constant over the job's chunks."""
+        model = catalog.find(job.generation.model)
+
+        def write() -> Recipe:
+            return Recipe(self._pipeline(model), model, request_of(job.generation))
+
+        return self._recipes.get_or(job.id, write)
+
+    def states_for(self, job: Job, unit: Unit) -> dict[str, bytes]:
+        """What the units that this one needs have left: from memory, else from object storage."""
+        kept = {key: self.states.get((job.id, key)) for key in unit.needs}
+        missing = [key for key, state in kept.items() if state is None]
+        places = {done.unit: done.state_key for done in self.store.committed(job.id)} if missing else {}
+        return {key: state or self._fetch(places.get(key)) for key, state in kept.items()}
+
+    def forget(self) -> None:
+        """Drop what is remembered of jobs; object storage has it all."""
+        self.states.clear()
+        self._recipes.clear()
+
+    def _fetch(self, key: str | None) -> bytes:
+        if key is None:
+            raise StorageUnavailable("A state that this unit needs has not been stored.")
+        return self.objects.get(key)
+
+    def _pipeline(self, model: Model) -> object:
+        device = None if self.settings.device == "auto" else self.settings.device
+        return self._pipelines.get_or(model.name, lambda: load_pipeline(model.checkpoint, device=device))
+
+
+def request_of(generation: Generation) -> VideoRequest:
+    """A job's generation in the words of the model room: frames instead of seconds."""
+    refine = generation.refine
+    return VideoRequest(
+        prompt=generation.prompt,
+        prompts=tuple((round(at.at_seconds * generation.fps), at.prompt) for at in generation.prompts),
+        negative_prompt=generation.negative_prompt,
+        num_frames=generation.num_frames,
+        seed=generation.seed,
+        steps=generation.steps,
+        guidance_scale=generation.guidance_scale,
+        anchor_guidance_scale=generation.anchor_guidance_scale,
+        refine=RefineOptions(refine.steps, refine.strength, refine.blending) if refine else None,
+    )

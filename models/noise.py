@@ -3,7 +3,8 @@
 Every draw has an address (seed, stage, index, step) and its own generator, started at a hash of that
 address. There is no generator state to save, hand over or replay, so a resumed, reordered or distributed
 video equals an undisturbed one bit by bit. Drawn on the CPU in float32; callers move and cast. Knows
-nothing of schedules."""
+nothing of schedules.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ INITIAL = -1  # the `step` of the noise that sampling starts from; solver steps 
 
 def gaussian(shape: Sequence[int], *, seed: int, stage: str, index: int, step: int = INITIAL) -> torch.Tensor:
     """Standard normal numbers of that shape. `index` is the chunk or the frame, `step` the sampler's
-    step."""
+    step.
+    """
     return torch.randn(tuple(shape), generator=_generator("gaussian", seed, stage, index, step))
 
 
@@ -27,7 +29,8 @@ def per_frame(
     """Noise [C, F, H, W] of a span of frames; `shape` is a frame's [C, H, W], its number the draw's index.
 
     So the noise of a frame does not depend on which chunk or window asks for it: overlapping windows share
-    it (the shared noise of StreamingT2V, arXiv 2403.14773, section 4.3) without having to pass it on."""
+    it (the shared noise of StreamingT2V, arXiv 2403.14773, section 4.3) without having to pass it on.
+    """
     draw = [gaussian(shape, seed=seed, stage=stage, index=frame, step=step) for frame in frames]
     return torch.stack(draw, dim=1)
 

@@ -9,7 +9,8 @@ Eq. 8, read so that the lengths add up (its index on x_R fits f_thr = O / 2 only
 
 A node needs its own window and its neighbours one step earlier and nothing else, so every order that
 respects `needs` gives the same bits. Owns the graph, its walks and the frames in flight; knows nothing of
-networks, solvers or pixels."""
+networks, solvers or pixels.
+"""
 
 from __future__ import annotations
 
@@ -58,10 +59,10 @@ def diagonal(j: int, windows: int, steps: int) -> list[Node]:
 def threshold(seed: int, boundary: int, step: int, overlap: int, kind: str = "randomized") -> int:
     """f_thr: frames before it come from the left window, the rest from the right one.
 
-    Boundary i lies between windows i and i + 1. 'randomized' is the published code: uniform over 0..overlap
-    - 1, so that the last frame of the overlap is always the right window's. 'paper' is the text: uniform
-    over 0..overlap. 'middle' never moves: the fixed seam that blending is there to avoid, kept for
-    comparison."""
+    Boundary i lies between windows i and i + 1. 'randomized' is the published code, uniform over
+    0..overlap-1: the last frame of the overlap is always the right window's. 'paper' is the text, uniform
+    over 0..overlap. 'middle' never moves: the fixed seam that blending is there to avoid, to compare with.
+    """
     if kind not in THRESHOLDS:
         raise ValueError(f"blending is '{kind}'; it can be {', '.join(THRESHOLDS)}.")
     if kind == "middle" or overlap == 0:
@@ -78,12 +79,11 @@ class Half(NamedTuple):
 
 
 Span = tuple[int, int]  # frames [start, stop) of the video
-Denoise = Callable[[torch.Tensor, Node], torch.Tensor]  # x_t -> x0 of one window, [C, F, H, W]
-Advance = Callable[
-    [int, Span, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor
-]  # step, frames, x, x0, history
-Threshold = Callable[[int, int], int]  # boundary, step -> f_thr
 State = dict[str, torch.Tensor]
+Denoise = Callable[[torch.Tensor, Node], torch.Tensor]  # x_t -> x0 of one window, [C, F, H, W]
+Threshold = Callable[[int, int], int]  # boundary, step -> f_thr
+# step, frames, x, x0, history -> x of the next step, [C, F, H, W]
+Advance = Callable[[int, Span, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Blend:
@@ -92,7 +92,8 @@ class Blend:
     Each frame has its latent x at its own step, and x0 as seen the step before (the solver's history). The
     x0 of an overlap that only one of its two windows has seen waits as a half. So memory is that of the
     windows in flight, `steps` of them in the wavefront, however long the video. `state` is all there is of
-    it, and may be taken after any node."""
+    it, and may be taken after any node.
+    """
 
     def __init__(
         self,
@@ -130,7 +131,7 @@ class Blend:
         """Denoise one window once, and move on every frame whose clean value is thereby decided."""
         (i, s), (start, stop) = node, self.spans[node.window]
         at = self._local(start, stop)
-        if self._level[at] != [s] * (stop - start):
+        if self._level[at] != [s] * (stop - start) or any(half.window == i for half in self._halves):
             raise ValueError(
                 f"{node} is visited twice, before a node it needs, or with a frame not admitted."
             )
@@ -141,7 +142,8 @@ class Blend:
         decided += [((start, inner[0]), x) for x in self._join(i - 1, node, left)]
         decided += [((inner[1], stop), x) for x in self._join(i, node, right)]
         for span, x in decided:
-            self._move(s, span, x)
+            if x.shape[1]:
+                self._move(s, span, x)
 
     def release(self) -> torch.Tensor:  # [C, F, H, W]
         """Hand out the finished frames at the front, F >= 0 of them, and forget them."""

@@ -24,7 +24,8 @@ class LogSNRCosineSchedule(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
 
     is shifted by -2 log(scale), where log(scale) glides from that of `scale_min` at the clean end to that
     of `scale_max` at the noisy one; sigma^2 = sigmoid(-logSNR). The sigmas are then stretched so that the
-    last is 1, pure noise (arXiv 2305.08891). Defaults are those published with MS-Vid2Vid-XL."""
+    last is 1, pure noise (arXiv 2305.08891). Defaults are those published with MS-Vid2Vid-XL.
+    """
 
     config_name = "scheduler_config.json"
     config: Any

@@ -2,7 +2,8 @@
 
 The update is linear in its four tensors and mixes no frames, so any span of frames can be advanced by
 itself: that is what lets windows of a long video be solved in different orders. Owns the coefficients and
-the update; knows nothing of networks, guidance or windows."""
+the update; knows nothing of networks, guidance or windows.
+"""
 
 from __future__ import annotations
 
@@ -64,8 +65,7 @@ def solver_steps(
 def advance(
     step: SolverStep, x: torch.Tensor, x0: torch.Tensor, history: torch.Tensor, noise: torch.Tensor | None
 ) -> torch.Tensor:
-    """x at the next step, for any span of frames; `history` is x0 of the step before. The last has no
-    noise.
+    """x at the next step, for any span of frames; `history` is x0 of the step before, `noise` None for none.
 
     Plain products and sums: each number comes out the same in whatever span of frames it is computed.
     """
@@ -80,7 +80,8 @@ def start_scale(schedule: LogSNRCosineSchedule, noise_levels: int, start: str = 
 
     The published code holds its latents in the variance-exploding form, x / alpha. It gets there from the
     noised latents alpha x0 + sigma eps by a factor sigma / alpha, where 1 / alpha would be consistent; seen
-    from here they start scaled by sigma, 0.972 at timestep 599. 'published' keeps that, 'consistent' is 1.
+    from here they start scaled by sigma. 'published' keeps that, 'consistent' is 1. It matters little at the
+    published start (0.972 at timestep 599) and much at weaker ones (0.60 at 199): go 'consistent' there.
     """
     if start not in STARTS:
         raise ValueError(f"start is '{start}'; it can be {' or '.join(STARTS)}.")

@@ -1,0 +1,166 @@
+"""Promises of the refiner, kept by real (small, untrained) networks of diffusers."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet3DConditionModel
+from safetensors.torch import load, save
+
+from models import catalog
+from models.refinement.refiner import Refiner, RefinerSettings, Text
+from models.refinement.schedule import LogSNRCosineSchedule
+
+SETTINGS = RefinerSettings(strength=0.5, steps=3, guidance_scale=2.0, window_frames=6, window_overlap=2)
+PREVIEW = np.random.default_rng(0).integers(0, 256, (13, 8, 8, 3), dtype=np.uint8)  # [F, h, w, 3]
+
+
+@pytest.fixture(scope="module")
+def vae():
+    torch.manual_seed(0)
+    return AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        layers_per_block=1,
+        norm_num_groups=4,
+    ).eval()
+
+
+@pytest.fixture(scope="module")
+def unet():
+    torch.manual_seed(1)
+    network = UNet3DConditionModel(
+        block_out_channels=(8, 8),
+        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
+        up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
+        layers_per_block=1,
+        norm_num_groups=4,
+        attention_head_dim=4,
+        cross_attention_dim=12,
+        time_cond_proj_dim=5,
+    )
+    for parameter in network.parameters():  # its temporal layers start at zero, and would not mix frames
+        torch.nn.init.normal_(parameter, std=0.15)
+    return network.eval()
+
+
+def text(seed, from_frame=0):
+    draw = lambda *shape: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))  # noqa: E731
+    return Text(draw(7, 12), torch.zeros(7, 12), draw(5), torch.zeros(5), from_frame)
+
+
+@pytest.fixture
+def refiner(unet, vae):
+    def build(num_frames=len(PREVIEW), seed=7, texts=None, **changes):
+        settings = dataclasses.replace(SETTINGS, **changes)
+        schedule = LogSNRCosineSchedule()
+        return Refiner(
+            unet,
+            vae,
+            schedule,
+            texts or [text(1)],
+            num_frames=num_frames,
+            height=16,
+            width=16,
+            seed=seed,
+            settings=settings,
+        )
+
+    return build
+
+
+def by_diagonals(refiner, frames):
+    """As the service runs it: every diagonal in a fresh process, from the bytes the last one left."""
+    state, done = None, []
+    for j in range(refiner.diagonals):
+        new = frames[slice(*refiner.enters(j))]
+        refined, state = refiner.run(j, new, state)
+        assert len(refined) == refiner.leaves(j)[1] - refiner.leaves(j)[0]
+        state, done = load(save(state)), [*done, refined]
+    return np.concatenate(done)
+
+
+@pytest.mark.parametrize("num_frames", [1, 6, 7, 13])
+def test_diagonal_by_diagonal_and_all_at_once_give_the_same_frames(refiner, num_frames):
+    whole = refiner(num_frames).refine(PREVIEW[:num_frames])
+    assert whole.shape == (num_frames, 16, 16, 3) and whole.dtype == np.uint8
+    assert np.array_equal(whole, by_diagonals(refiner(num_frames), PREVIEW[:num_frames]))
+
+
+def test_its_diagonals_are_the_units_of_the_plan(refiner):
+    model = dataclasses.replace(catalog.find(catalog.DEFAULT_MODEL), window_frames=6, window_overlap=2)
+    refiner = refiner(13)
+    units = [unit for unit in catalog.plan(model, 13, SETTINGS.steps) if unit.stage is catalog.Stage.REFINE]
+    assert len(units) == refiner.diagonals
+    for unit in units:
+        first, stop = refiner.leaves(unit.index)
+        assert (unit.first_frame, unit.num_frames) == (first, stop - first)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 8},
+        {"texts": [text(2)]},
+        {"steps": 4},
+        {"strength": 0.9},
+        {"guidance_scale": 4.0},
+        {"guidance_rescale": 0.0},
+        {"eta": 0.0},
+        {"blending": "middle"},
+        {"start": "consistent"},
+        {"resize": "bicubic"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_wish_takes_effect(refiner, change):
+    assert not np.array_equal(refiner().refine(PREVIEW), refiner(**change).refine(PREVIEW))
+
+
+def test_little_strength_stays_close_to_the_preview(refiner, vae):
+    def distance(strength):
+        refined = refiner(strength=strength, guidance_scale=1.0, start="consistent").refine(PREVIEW)
+        return np.abs(refined.astype(float) - autoencoded(vae)).mean()
+
+    assert distance(0.005) < 10 < distance(0.5)  # of 255
+
+
+def autoencoded(vae):
+    """The preview, enlarged and through the VAE, with nothing refined."""
+    x = torch.from_numpy(PREVIEW).permute(0, 3, 1, 2) / 127.5 - 1
+    x = torch.nn.functional.interpolate(x, (16, 16), mode="bilinear")
+    with torch.no_grad():
+        x = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
+    return ((x + 1) * 127.5).permute(0, 2, 3, 1).numpy()
+
+
+def test_a_prompt_takes_over_where_it_says(refiner):
+    alone = refiner().refine(PREVIEW)
+    later = refiner(texts=[text(1), text(2, from_frame=9)]).refine(PREVIEW)
+    changed = np.abs(alone.astype(int) - later).max(axis=(1, 2, 3))
+    assert changed[-1] > 0
+    assert np.array_equal(later, by_diagonals(refiner(texts=[text(2, from_frame=9), text(1)]), PREVIEW))
+
+
+def test_progress_counts_the_looks_of_the_network_and_may_stop_the_work(refiner):
+    seen = []
+    refiner().run(0, PREVIEW[:6], on_step=lambda *progress: seen.append(progress))
+    assert seen == [(1, 1)]
+
+    def stop(done, of):
+        raise KeyboardInterrupt
+
+    _, state = refiner().run(0, PREVIEW[:6])
+    before = save(state)
+    with pytest.raises(KeyboardInterrupt):
+        refiner().run(1, PREVIEW[6:10], state, on_step=stop)
+    assert save(state) == before
+
+
+def test_frames_and_states_that_do_not_fit_are_refused(refiner):
+    with pytest.raises(ValueError, match="takes frames 0 to 6, not 5"):
+        refiner().run(0, PREVIEW[:5])
+    with pytest.raises(ValueError, match="without a state"):
+        refiner().run(1, PREVIEW[6:10])

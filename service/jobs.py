@@ -48,7 +48,7 @@ class Refine(Record):
 
     steps: int
     strength: float
-    blending: Literal["randomized", "average", "none"] = "randomized"
+    blending: Literal["randomized", "paper", "middle"] = "randomized"
 
 
 class Generation(Record):

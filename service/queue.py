@@ -1,0 +1,83 @@
+"""The wake-up calls between processes: Celery, with no truth in its messages.
+
+A message says "there may be work"; what the work is, the store knows. Lost or doubled messages are harmless,
+and no result is kept. Tasks are sent by name: the service never imports the workers.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from service.settings import Settings
+
+RENDER, DELIVER, SWEEP = "longtake.render", "longtake.deliver", "longtake.sweep"
+RENDER_QUEUE, DELIVER_QUEUE = "render", "deliver"
+QUEUE_OF = {RENDER: RENDER_QUEUE, DELIVER: DELIVER_QUEUE, SWEEP: DELIVER_QUEUE}
+VISIBILITY_TIMEOUT_S = 3600
+_KEY_PREFIX = "longtake:celery:"
+
+log = logging.getLogger(__name__)
+
+
+def make_celery(settings: Settings) -> Celery:
+    """The Celery app of the API and of every worker; the workers add their tasks to it."""
+    app = Celery("longtake", broker=settings.redis_url)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_routes={name: {"queue": queue} for name, queue in QUEUE_OF.items()},
+        task_publish_retry=False,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_pool_start_method="spawn",  # CUDA does not survive a fork
+        worker_proc_alive_timeout=120,  # a spawned child imports torch first
+        worker_cancel_long_running_tasks_on_connection_loss=False,  # the lease says who works, not the broker
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        visibility_timeout=VISIBILITY_TIMEOUT_S,
+        result_backend_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S},
+        broker_transport_options=_transport(settings),
+    )
+    return app
+
+
+def _transport(settings: Settings) -> dict[str, Any]:
+    return {
+        "visibility_timeout": VISIBILITY_TIMEOUT_S,
+        "global_keyprefix": _KEY_PREFIX,
+        "socket_connect_timeout": settings.redis_timeout_s,
+        "socket_timeout": settings.redis_timeout_s + 2,  # longer than the second that a consumer blocks for
+        "connect_retries_timeout": 1.0,  # a request does not wait for a broker that is away
+        "interval_start": 0.1,
+        "unacked_restore_interval": 1,  # together: what a dead worker held is restored within seconds,
+        "unacked_restore_throttle": 1,  # not after 100 s
+    }
+
+
+class Waker:
+    """Sends wake-ups. One that cannot be sent is no error: the sweep sends them again."""
+
+    def __init__(self, app: Celery):
+        self._app = app
+
+    def wake(self, n: int = 1) -> None:
+        """`n` units may be waiting."""
+        for _ in range(n):
+            self._send(RENDER)
+
+    def wake_delivery(self) -> None:
+        """A webhook may be due."""
+        self._send(DELIVER)
+
+    def _send(self, name: str) -> None:
+        try:
+            self._app.send_task(name)
+        except OperationalError as error:
+            log.warning("wake-up not sent", extra={"task": name, "reason": str(error)})

@@ -1,0 +1,120 @@
+"""Tenants, their API keys and their webhook secrets. Knows nothing of jobs or HTTP.
+
+A key is `ltk_<id>_<secret>`. It is shown once, when it is made; the store has its id and its SHA-256,
+enough because the secret is 32 random bytes and no password. A webhook secret must be readable, since it
+signs: each tenant has one from the start, `GET /v1/webhooks/secret` shows it to the tenant's own keys, and
+after a rotation the old one signs beside the new one for a day.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+
+import redis
+
+from service import ids
+from service.database import Database, as_mapping
+from service.errors import NotFound, Unauthorized
+from service.keys import key
+from service.settings import Settings
+
+DEFAULT_TENANT = "default"
+ROTATION_OVERLAP_S = 86_400
+_TOKEN = re.compile(r"ltk_([0-9A-HJKMNP-TV-Z]{26})_[A-Za-z0-9_-]{43}")
+_NOBODY = "-" * 64  # compared with for an unknown key, so that it takes as long; no digest equals it
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is kept of a key. `revoked_at` is None while it opens the door."""
+
+    id: str
+    tenant: str
+    name: str
+    created_at: float
+    revoked_at: float | None = None
+
+
+class Tenants:
+    def __init__(self, client: redis.Redis, settings: Settings):
+        self._db, self._bootstrap = Database(client), settings.bootstrap_key
+
+    def create_key(self, tenant_name: str = DEFAULT_TENANT, name: str = "") -> tuple[ApiKey, str]:
+        """A new key of the tenant of that name, which is made if need be; the second value is shown once."""
+        public = ids.ulid()
+        token = f"ltk_{public}_{secrets.token_urlsafe(32)}"
+        self._add(token, tenant_name, name)
+        return self.key(f"key_{public}"), token
+
+    def adopt(self, token: str) -> None:
+        """Make a key that was chosen elsewhere, if it was never there before."""
+        self._add(token, DEFAULT_TENANT, "bootstrap")
+
+    def authenticate(self, token: str) -> str:
+        """The tenant whose key this is. Raises `Unauthorized`."""
+        if self._bootstrap and hmac.compare_digest(
+            token.encode(), self._bootstrap.get_secret_value().encode()
+        ):
+            self.adopt(token)
+        row = self._db.command("HGETALL", key("api_key", _public_id(token)))
+        right = hmac.compare_digest(_digest(token), row.get("sha256", _NOBODY))
+        if not right or "revoked_at" in row:
+            raise Unauthorized("This API key is not known or was revoked.")
+        return str(row["tenant"])
+
+    def key(self, key_id: str) -> ApiKey:
+        row = self._db.command("HGETALL", key("api_key", key_id))
+        if not row:
+            raise NotFound(f"There is no key '{key_id}'.")
+        return _read_key(row)
+
+    def keys(self, limit: int = 1000) -> list[ApiKey]:
+        """Every key, the newest first."""
+        rows = self._db.run("list", key("api_keys"), "api_key", "", limit, "desc")
+        return [_read_key(as_mapping(row)) for _, row in rows]
+
+    def revoke(self, key_id: str) -> None:
+        if not self._db.run("revoke_key", key_id):
+            raise NotFound(f"There is no key '{key_id}'.")
+
+    def webhook_secrets(self, tenant: str) -> list[str]:
+        """The secrets that sign the tenant's webhooks now, the newest first."""
+        found: list[str] = self._db.run("secrets", tenant)
+        return found
+
+    def rotate_webhook_secret(self, tenant: str) -> str:
+        return str(self._db.run("rotate_secret", tenant, _webhook_secret(), ROTATION_OVERLAP_S * 1000))
+
+    def _add(self, token: str, tenant_name: str, name: str) -> None:
+        tenant = self._db.run("make_tenant", tenant_name, ids.new("tenant"), _webhook_secret())
+        self._db.run("add_key", _public_id(token), tenant, name, _digest(token))
+
+
+def _public_id(token: str) -> str:
+    """The id in the key; for a key that was chosen elsewhere, one made from its digest."""
+    match = _TOKEN.fullmatch(token)
+    return f"key_{match[1]}" if match else f"key_{_digest(token)[:26].upper()}"
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _webhook_secret() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def _read_key(row: dict[str, str]) -> ApiKey:
+    revoked = row.get("revoked_at")
+    return ApiKey(
+        id=row["id"],
+        tenant=row["tenant"],
+        name=row["name"],
+        created_at=int(row["created_at"]) / 1000,
+        revoked_at=int(revoked) / 1000 if revoked else None,
+    )

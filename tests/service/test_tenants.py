@@ -1,0 +1,91 @@
+"""API keys open the door of their tenant, and nothing that is kept of them does."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import pytest
+import redis
+
+from service.errors import NotFound, Unauthorized
+from service.settings import Settings
+from service.tenants import Tenants
+
+
+@pytest.fixture
+def tenants(client: redis.Redis, settings: Settings) -> Tenants:
+    return Tenants(client, settings)
+
+
+def test_a_key_opens_the_door_of_its_tenant_until_it_is_revoked(tenants: Tenants) -> None:
+    made, token = tenants.create_key("acme", "ci")
+    other, other_token = tenants.create_key("other")
+    assert tenants.authenticate(token) == made.tenant != other.tenant == tenants.authenticate(other_token)
+    assert tenants.create_key("acme")[0].tenant == made.tenant
+    tenants.revoke(made.id)
+    with pytest.raises(Unauthorized):
+        tenants.authenticate(token)
+    assert tenants.key(made.id).revoked_at and len(tenants.keys()) == 3
+
+
+def test_a_wrong_secret_an_unknown_id_and_nonsense_are_refused_alike(tenants: Tenants) -> None:
+    _, token = tenants.create_key()
+    for wrong in (
+        token[:-1] + ("A" if token[-1] != "A" else "B"),
+        "ltk_" + "0" * 26 + token[30:],
+        "",
+        "x",
+        "é" * 50,
+    ):
+        with pytest.raises(Unauthorized, match="not known or was revoked"):
+            tenants.authenticate(wrong)
+
+
+def test_the_store_holds_no_key(tenants: Tenants, client: redis.Redis) -> None:
+    _, token = tenants.create_key()
+    dump = repr([(name, client.dump(name)) for name in client.scan_iter("*") if client.type(name) == "none"])
+    dump += repr([client.hgetall(name) for name in client.scan_iter("*") if client.type(name) == "hash"])
+    assert token not in dump and token.split("_", 2)[2] not in dump
+
+
+def test_a_known_and_an_unknown_key_take_the_same_time(tenants: Tenants) -> None:
+    _, token = tenants.create_key()
+    wrong = token[:-2] + "AA"
+    unknown = "ltk_" + "0" * 26 + token[30:]
+
+    def median(candidate: str) -> float:
+        times = []
+        for _ in range(300):
+            start = time.perf_counter()
+            with pytest.raises(Unauthorized):
+                tenants.authenticate(candidate)
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+    assert median(wrong) == pytest.approx(median(unknown), rel=0.5)
+
+
+@pytest.mark.parametrize("token", ["ltk_" + "0" * 26 + "_" + "s" * 43, "a key of any form"])
+def test_a_preset_key_works_from_the_start_and_can_be_revoked(
+    client: redis.Redis, settings: Settings, token: str
+) -> None:
+    preset = Settings(redis_url=settings.redis_url, bootstrap_key=token)  # type: ignore[arg-type]
+    tenants = Tenants(client, preset)
+    assert tenants.authenticate(token) == tenants.authenticate(token)
+    (made,) = tenants.keys()
+    tenants.revoke(made.id)
+    with pytest.raises(Unauthorized):
+        tenants.authenticate(token)
+
+
+def test_revoking_what_is_not_there_is_told(tenants: Tenants) -> None:
+    with pytest.raises(NotFound):
+        tenants.revoke("key_" + "0" * 26)
+
+
+def test_a_rotated_webhook_secret_signs_beside_the_new_one(tenants: Tenants) -> None:
+    made, _ = tenants.create_key()
+    (before,) = tenants.webhook_secrets(made.tenant)
+    after = tenants.rotate_webhook_secret(made.tenant)
+    assert before.startswith("whsec_") and tenants.webhook_secrets(made.tenant) == [after, before]

@@ -25,6 +25,7 @@ def vae():
         up_block_types=("UpDecoderBlock2D",) * 2,
         layers_per_block=1,
         norm_num_groups=4,
+        scaling_factor=3.0,  # its untrained latents are small; as for a trained one, unit variance is meant
     ).eval()
 
 

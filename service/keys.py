@@ -29,6 +29,7 @@ TEMPLATES = {
     "pace": "longtake:pace",  # hash: "model|stage" -> seconds a unit takes, a moving average
     # webhooks
     "delivery": "longtake:delivery:{}",  # hash: one row of the outbox
+    "attempts": "longtake:attempts:{}",  # list of attempts at a row
     "deliveries": "longtake:deliveries:{}",  # zset of a tenant's rows, in order of id
     "due": "longtake:due",  # zset: row by the time of its next attempt
     "disabled": "longtake:disabled:{}",  # set of a tenant's receivers that answered 410

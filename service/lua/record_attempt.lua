@@ -1,0 +1,19 @@
+-- One attempt at a webhook row, and what follows from it: delivered, pending (again later), failed, disabled.
+local id, attempt, outcome, delay_ms, keep_s, url = unpack(ARGV)
+if redis.call('EXISTS', K.delivery(id)) == 0 then return 0 end
+redis.call('RPUSH', K.attempts(id), attempt)
+redis.call('HINCRBY', K.delivery(id), 'attempts', 1)
+redis.call('HINCRBY', K.posted, outcome, 1)
+if redis.call('HGET', K.delivery(id), 'state') ~= 'pending' then return 0 end
+if outcome == 'pending' then
+  redis.call('ZADD', K.due, whole(now_ms() + delay_ms), id)
+  return 1
+end
+redis.call('HSET', K.delivery(id), 'state', outcome)
+redis.call('ZREM', K.due, id)
+redis.call('EXPIRE', K.delivery(id), keep_s)
+redis.call('EXPIRE', K.attempts(id), keep_s)
+if outcome == 'disabled' then
+  redis.call('SADD', K.disabled(redis.call('HGET', K.delivery(id), 'tenant')), url)
+end
+return 1

@@ -1,0 +1,157 @@
+"""Posting to a user's address never reaches our own network."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from service.errors import DeliveryRefused
+from service.outbound import Outbound, Reply, check_url, is_public
+from service.settings import Settings
+from tests.support.receiver import Answer, Receiver
+
+PRIVATE = [
+    "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.8.8.8", "169.254.169.254", "172.16.0.1",
+    "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.168.1.1", "198.18.0.1", "198.51.100.1",
+    "203.0.113.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "::", "::1",
+    "::ffff:127.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::a00:1",
+    "2002:7f00:1::", "2002:808:808::", "2001:0:7f00:1::", "2001:db8::1", "fc00::1", "fd00:ec2::254",
+    "fe80::1", "fe80::1%eth0", "ff02::1", "100::1",
+]  # fmt: skip
+
+REFUSED_URLS = [
+    "http://example.com/", "ftp://example.com/", "file:///etc/passwd", "gopher://example.com/", "example.com",
+    "", "https://", "https:///path", "https://user@example.com/", "https://user:word@example.com/",
+    "https://example.com/#part", "https://example.com:8443/", "https://example.com:22/", "https://example.com:0/",
+    "https://example.com:99999/", "https://127.0.0.1/", "https://[::1]/", "https://169.254.169.254/latest",
+    "https://[::ffff:127.0.0.1]/", "https://10.0.0.1/", "https://[fd00::1]/", "https://exa mple.com/",
+    "https://example.com/\r\nX: y", "https://example.com/\tx", "https://example.com/" + "x" * 3000,
+    "https://[::1/", "javascript:alert(1)",
+]  # fmt: skip
+
+#: Spellings that the system's resolver takes for an address of this machine, or names that mean it.
+LOCAL_NAMES = ["localhost", "localhost.", "127.1", "2130706433", "0x7f.1", "0x7f000001", "017700000001", "0"]
+
+
+def post(outbound: Outbound, url: str, body: bytes = b"{}") -> Reply:
+    return asyncio.run(outbound.post(url, body, {"content-type": "application/json"}))
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_an_address_that_is_not_anybodys_is_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "2a00:1450:4001::1"])
+def test_an_address_of_the_internet_is_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize("url", REFUSED_URLS)
+def test_a_url_that_can_be_no_receiver_is_refused_before_any_look_up(url: str) -> None:
+    with pytest.raises(DeliveryRefused):
+        check_url(url, ())
+
+
+def test_what_the_operator_allows_may_be_private_and_plain() -> None:
+    assert check_url("http://127.0.0.1:9000/hook", ("127.0.0.1:9000",)).port == 9000
+    assert check_url("http://receiver.internal/hook", ("*",)).host == "receiver.internal"
+    with pytest.raises(DeliveryRefused):
+        check_url("http://127.0.0.1:9001/hook", ("127.0.0.1:9000",))
+    with pytest.raises(DeliveryRefused):
+        check_url("ftp://127.0.0.1:9000/hook", ("127.0.0.1:9000",))
+
+
+@pytest.mark.parametrize("name", LOCAL_NAMES)
+def test_a_name_of_this_machine_is_refused_after_its_look_up(name: str) -> None:
+    with pytest.raises(DeliveryRefused):
+        post(Outbound(Settings()), f"https://{name}/")
+
+
+@pytest.mark.parametrize(
+    "addresses", [["127.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["8.8.8.8", "::ffff:10.0.0.1"], []]
+)
+def test_one_private_address_of_a_name_refuses_it(addresses: list[str]) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return addresses
+
+    with pytest.raises(DeliveryRefused, match="address"):
+        post(Outbound(Settings(), resolve), "https://receiver.example/")
+
+
+def test_a_name_that_changes_its_mind_is_asked_once_and_the_checked_address_is_used() -> None:
+    """DNS rebinding: a second look-up would answer with this machine."""
+    with Receiver() as canary:
+        port = canary.address.split(":")[1]
+        answers = iter([["192.0.2.1"], ["127.0.0.1"]])
+        asked = []
+
+        async def resolve(host: str, port: int) -> list[str]:
+            asked.append(host)
+            return next(answers)
+
+        allowed = Settings(webhook_allow_private=(f"receiver.example:{port}",), webhook_timeout_s=0.3)
+        with pytest.raises(DeliveryRefused):
+            post(Outbound(allowed, resolve), f"http://receiver.example:{port}/")
+        assert asked == ["receiver.example"] and canary.received == []
+
+
+def test_the_receiver_is_called_by_its_name_at_the_checked_address() -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    with Receiver() as receiver:
+        port = receiver.address.split(":")[1]
+        outbound = Outbound(Settings(webhook_allow_private=("*",)), resolve)
+        assert post(outbound, f"http://receiver.example:{port}/a?b=c").status == 200
+        (request,) = receiver.received
+        assert (request.headers["host"], request.path) == (f"receiver.example:{port}", "/a?b=c")
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+    with Receiver() as canary, Receiver(Answer(302, {"location": canary.url})) as receiver:
+        outbound = Outbound(Settings(webhook_allow_private=(receiver.address, canary.address)))
+        assert post(outbound, receiver.url).status == 302
+        assert canary.received == []
+
+
+def test_the_environments_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Receiver() as proxy, Receiver() as receiver:
+        monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
+        monkeypatch.setenv("NO_PROXY", "")
+        assert post(Outbound(Settings(webhook_allow_private=("*",))), receiver.url).status == 200
+        assert proxy.received == []
+
+
+def test_a_long_reply_is_cut_and_a_slow_one_is_left() -> None:
+    settings = Settings(webhook_allow_private=("*",), webhook_timeout_s=0.5)
+    with Receiver(Answer(body=b"x" * 5_000_000), Answer(delay_s=5)) as receiver:
+        assert len(post(Outbound(settings), receiver.url).body) == 2048
+        start = time.monotonic()
+        with pytest.raises(DeliveryRefused, match="within"):
+            post(Outbound(settings), receiver.url)
+        assert time.monotonic() - start < 1.5
+
+
+def test_a_reply_that_never_ends_is_left_at_the_time_limit() -> None:
+    """One byte now and then: every single read is in time, the whole is not."""
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"H")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    async def run() -> None:
+        server = await asyncio.start_server(drip, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        settings = Settings(webhook_allow_private=("*",), webhook_timeout_s=0.5)
+        with pytest.raises(DeliveryRefused):
+            await Outbound(settings).post(f"http://127.0.0.1:{port}/", b"", {})
+        server.close()
+
+    start = time.monotonic()
+    asyncio.run(run())
+    assert time.monotonic() - start < 2

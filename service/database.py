@@ -36,9 +36,7 @@ class Database:
 
     def __init__(self, client: redis.Redis):
         if not client.connection_pool.connection_kwargs.get("decode_responses"):
-            raise ValueError(
-                "the store needs a client with decode_responses=True; service.database.connect makes one"
-            )
+            raise ValueError("the store needs a client with decode_responses=True; service.database.connect makes one")
         self._client: Any = client  # redis types every command for its sync and its async client at once
         self._scripts: dict[str, Any] = {}
 

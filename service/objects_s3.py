@@ -70,9 +70,7 @@ class S3Objects:
 
     def list(self, prefix: str) -> list[str]:
         with _s3_failures(prefix):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=self.prefix + prefix
-            )
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
             return sorted(
                 entry["Key"].removeprefix(self.prefix) for page in pages for entry in page.get("Contents", ())
             )
@@ -82,9 +80,7 @@ class S3Objects:
         with _s3_failures(prefix):
             for start in range(0, len(keys), 1000):
                 entries = [{"Key": self.prefix + key} for key in keys[start : start + 1000]]
-                answer = self._s3.delete_objects(
-                    Bucket=self.bucket, Delete={"Objects": entries, "Quiet": True}
-                )
+                answer = self._s3.delete_objects(Bucket=self.bucket, Delete={"Objects": entries, "Quiet": True})
                 if answer.get("Errors"):
                     raise StorageUnavailable("The object storage did not erase every object.")
         return len(keys)

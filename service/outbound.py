@@ -103,12 +103,8 @@ class Outbound:
             raise DeliveryRefused("The webhook's host name has a private address.")
         return addresses[0]
 
-    async def _post_to(
-        self, address: str, target: httpx.URL, body: bytes, headers: Mapping[str, str]
-    ) -> Reply:
-        async with httpx.AsyncClient(
-            trust_env=False, follow_redirects=False, timeout=self._timeout_s
-        ) as client:
+    async def _post_to(self, address: str, target: httpx.URL, body: bytes, headers: Mapping[str, str]) -> Reply:
+        async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=self._timeout_s) as client:
             request = client.build_request(
                 "POST",
                 target.copy_with(host=address),

@@ -68,9 +68,7 @@ class Settings(BaseSettings):
     @field_validator("webhook_retry_schedule_s", "webhook_allow_private", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        )
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("storage_url")
     @classmethod

@@ -79,14 +79,10 @@ class Store:
             *(*key_and_print, self._settings.idempotency_ttl_s, self._settings.tenant_live_jobs),
         )
         if answer == "mismatch":
-            raise IdempotencyMismatch(
-                "This Idempotency-Key was used with another request body.", "Idempotency-Key"
-            )
+            raise IdempotencyMismatch("This Idempotency-Key was used with another request body.", "Idempotency-Key")
         if answer == "full":
             limit = self._settings.tenant_live_jobs
-            raise QueueFull(
-                f"You have {limit} videos queued or running, the most allowed; wait for one to end."
-            )
+            raise QueueFull(f"You have {limit} videos queued or running, the most allowed; wait for one to end.")
         if answer == "replay":
             record, created_at = rest[0]
             return read_job({"record": record, "created_at": created_at}), True
@@ -153,9 +149,7 @@ class Store:
         if not row:
             return None
         job = read_job(as_mapping(row))
-        return Claim(
-            job=job, position=job.units_done, attempt=job.attempts, fence=job.fence, worker_id=worker_id
-        )
+        return Claim(job=job, position=job.units_done, attempt=job.attempts, fence=job.fence, worker_id=worker_id)
 
     def renew(self, claim: Claim) -> Renewal:
         return Renewal(self._db.run("renew", *_holder(claim), self._lease_ms))
@@ -198,9 +192,7 @@ class Store:
     def expire_leases(self) -> int:
         """Give back the units of lost workers, and fail the jobs past their deadline; how many there were."""
         attempts = self._settings.unit_attempts
-        lost: list[int] = [
-            self._db.run("expire", job, attempts, ids.new("evt")) for job in self._lapsed("leases")
-        ]
+        lost: list[int] = [self._db.run("expire", job, attempts, ids.new("evt")) for job in self._lapsed("leases")]
         late: list[int] = [self._db.run("overdue", job, ids.new("evt")) for job in self._lapsed("deadlines")]
         return sum(lost) + sum(late)
 

@@ -57,9 +57,7 @@ class Tenants:
 
     def authenticate(self, token: str) -> str:
         """The tenant whose key this is. Raises `Unauthorized`."""
-        if self._bootstrap and hmac.compare_digest(
-            token.encode(), self._bootstrap.get_secret_value().encode()
-        ):
+        if self._bootstrap and hmac.compare_digest(token.encode(), self._bootstrap.get_secret_value().encode()):
             self.adopt(token)
         row = self._db.command("HGETALL", key("api_key", _public_id(token)))
         right = hmac.compare_digest(_digest(token), row.get("sha256", _NOBODY))

@@ -1,0 +1,196 @@
+"""What is told about the work: Prometheus figures and log lines. Labels are outcomes and stages, never ids.
+
+Queue and job figures are read from Redis at each scrape, so they are right with any number of API processes;
+a worker process counts its own. Knows nothing of HTTP or Celery.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+import redis
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service.database import Database
+from service.errors import StoreUnavailable
+from service.jobs import Claim, Job, UnitDone
+from service.keys import key
+from service.settings import Settings
+
+_UNIT_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
+_JOB_BUCKETS_S = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
+
+
+class ApiMetrics:
+    """Requests of one API process."""
+
+    def __init__(self, registry: CollectorRegistry):
+        labels = ("method", "route", "status")
+        self.requests = Counter("longtake_http_requests_total", "Requests answered.", labels, registry=registry)
+        self.seconds = Histogram(
+            "longtake_http_request_duration_seconds", "Time to answer.", ("method", "route"), registry=registry
+        )
+
+
+class WorkerMetrics:
+    """Units of one worker process."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY):
+        def seconds(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"longtake_{name}_seconds", text, labels, buckets=buckets, registry=registry)
+
+        self.unit = seconds("unit_duration", "Time to do a unit.", _UNIT_BUCKETS_S, "stage", "model")
+        self.wait = seconds("job_queue_wait", "From submission to the first unit.", _JOB_BUCKETS_S)
+        self.first = seconds("time_to_first_chunk", "From submission to frames to see.", _JOB_BUCKETS_S)
+        self.job = seconds("job_duration", "From submission to the end.", _JOB_BUCKETS_S, "outcome", "model")
+        self.frames = Counter("longtake_frames_generated_total", "Frames.", ("stage",), registry=registry)
+        self.bytes = Counter("longtake_segment_bytes_total", "Encoded bytes stored.", registry=registry)
+        self.gpu_seconds = Counter("longtake_gpu_seconds_total", "Seconds spent on units.", registry=registry)
+        self.lost = Counter(
+            "longtake_units_failed_total", "Units not committed, by error code.", ("code",), registry=registry
+        )
+        self.realtime = Gauge(
+            "longtake_realtime_factor", "Seconds of video a second of work, last unit.", registry=registry
+        )
+
+    def claimed(self, claim: Claim) -> None:
+        """A unit was taken up."""
+        if claim.position == 0 and claim.attempt == 1 and claim.job.started_at:
+            self.wait.observe(claim.job.started_at - claim.job.created_at)
+
+    def committed(self, job: Job, done: UnitDone) -> None:
+        """A unit was done; `job` as the store answered."""
+        self.unit.labels(done.stage, job.generation.model).observe(done.seconds)
+        self.gpu_seconds.inc(done.seconds)
+        if done.segment:
+            self.frames.labels(done.stage).inc(done.segment.num_frames)
+            self.bytes.inc(done.segment.bytes)
+            self.realtime.set(done.segment.duration_s / max(done.seconds, 1e-9))
+            if done.segment.first_frame == 0 and done.segment.track == "preview" and job.first_frame_at:
+                self.first.observe(job.first_frame_at - job.created_at)
+        if job.state.is_terminal and job.completed_at:
+            self.job.labels(str(job.state), job.generation.model).observe(job.completed_at - job.created_at)
+
+    def failed(self, code: str) -> None:
+        """A unit was not committed, for the reason of that code."""
+        self.lost.labels(code).inc()
+
+
+class StoreCollector(Collector):
+    """Queue, job and webhook figures, read from Redis when they are asked for."""
+
+    def __init__(self, client: redis.Redis):
+        self._db = Database(client)
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("longtake_store_up", "Whether the job store answers.")
+        try:
+            figures = list(self._figures())
+        except StoreUnavailable:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        yield from figures
+
+    def _figures(self) -> Iterator[Metric]:
+        counts = self._db.command("HGETALL", key("counts"))
+        for state, name, text in (
+            ("queued", "longtake_jobs_queued", "Videos that no worker has begun."),
+            ("in_progress", "longtake_jobs_running", "Videos begun and not at their end."),
+        ):
+            yield GaugeMetricFamily(name, text, value=float(counts.get(state, 0)))
+        leases = self._db.command("ZCARD", key("leases"))
+        yield GaugeMetricFamily("longtake_units_running", "Units that a worker holds.", value=leases)
+        yield self._outcomes()
+        lost = float(self._db.command("GET", key("losses")) or 0)
+        yield CounterMetricFamily("longtake_leases_expired", "Units whose worker was lost.", value=lost)
+        due = self._db.command("ZCARD", key("due"))
+        yield GaugeMetricFamily("longtake_webhooks_pending", "Webhooks not yet delivered.", value=due)
+        posted = CounterMetricFamily("longtake_webhook_attempts", "Webhooks posted.", labels=["outcome"])
+        for outcome, number in self._db.command("HGETALL", key("posted")).items():
+            posted.add_metric([outcome], float(number))
+        yield posted
+        pace = GaugeMetricFamily("longtake_unit_pace_seconds", "Recent time a unit.", labels=["model", "stage"])
+        for name, value in self._db.command("HGETALL", key("pace")).items():
+            pace.add_metric(name.split("|"), float(value))
+        yield pace
+
+    def _outcomes(self) -> Metric:
+        jobs = CounterMetricFamily("longtake_jobs", "Videos at their end.", labels=["outcome", "model"])
+        for name, number in self._db.command("HGETALL", key("outcomes")).items():
+            jobs.add_metric(name.split("|"), float(number))
+        return jobs
+
+
+# Log lines
+
+_SECRETS = re.compile(
+    r"(ltk_[0-9A-Za-z]+_|whsec_|[Bb]earer\s+|X-Amz-(?:Signature|Credential|Security-Token)=|rediss?://[^\s@/]*:)"
+    r"[^\s\"'&@]+"
+)
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def redact(text: str) -> str:
+    """The text without keys, webhook secrets, passwords and signatures."""
+    return _SECRETS.sub(r"\1…", text)
+
+
+def told(prompt: str, settings: Settings) -> dict[str, Any]:
+    """What a log line may say of a prompt."""
+    if settings.log_prompts:
+        return {"prompt": prompt}
+    return {
+        "prompt_chars": len(prompt),
+        "prompt_sha256": hashlib.sha256(prompt.encode("utf-8", "replace")).hexdigest()[:12],
+    }
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line; whatever the text holds, it stays on its line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_extra(record),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return redact(json.dumps(entry, default=str))
+
+
+class TextLines(logging.Formatter):
+    """For a person at a terminal: time, level, message, extras."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        extras = "".join(f" {name}={value}" for name, value in _extra(record).items())
+        line = f"{time.strftime('%H:%M:%S')} {record.levelname:<7} {record.getMessage()}{extras}"
+        line = redact(line.encode("unicode_escape").decode("ascii"))
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
+    """Send every logger of this process to one stream, in one form."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    for chatty in ("httpx", "httpcore", "botocore", "boto3", "urllib3", "s3transfer"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _PLAIN}

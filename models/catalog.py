@@ -59,6 +59,11 @@ class Model:
     default_anchor_guidance_scale: float
     default_refine_steps: int
     default_refine_strength: float  # share of the noise schedule that refinement goes back to, 0 < s <= 1
+    refine_guidance_scale: float = 7.5
+    refine_guidance_rescale: float = 0.2
+    refine_start: str = "published"  # how the start level is scaled: `models.refinement.solver.STARTS`
+    eta: float = 1.0  # of DDIM in the streaming stage
+    hold_known_frames: bool = False  # keep the conditioning frames' latents instead of making them again
     chunk_frames: int = 16
     conditioning_frames: int = 8
     window_frames: int = 24
@@ -95,6 +100,11 @@ MODELS: dict[str, Model] = {
             default_anchor_guidance_scale=2.0,
             default_refine_steps=8,
             default_refine_strength=0.5,
+            refine_guidance_scale=1.5,
+            refine_guidance_rescale=0.0,
+            refine_start="consistent",
+            eta=0.0,
+            hold_known_frames=True,
             read_prompt=lambda prompt: str(language.read(prompt)),
         ),
     )

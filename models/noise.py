@@ -23,9 +23,7 @@ def gaussian(shape: Sequence[int], *, seed: int, stage: str, index: int, step: i
     return torch.randn(tuple(shape), generator=_generator("gaussian", seed, stage, index, step))
 
 
-def per_frame(
-    shape: Sequence[int], *, seed: int, stage: str, frames: range, step: int = INITIAL
-) -> torch.Tensor:
+def per_frame(shape: Sequence[int], *, seed: int, stage: str, frames: range, step: int = INITIAL) -> torch.Tensor:
     """Noise [C, F, H, W] of a span of frames; `shape` is a frame's [C, H, W], its number the draw's index.
 
     So the noise of a frame does not depend on which chunk or window asks for it: overlapping windows share

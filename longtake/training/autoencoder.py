@@ -51,12 +51,12 @@ class AutoencoderStage:
 
     def __init__(self, checkpoint: Path):
         self.folder = checkpoint / "vae"
-        self.learner: nn.Module = AutoencoderKL(**CONFIG).to(memory_format=torch.channels_last)
+        self.learner: nn.Module = AutoencoderKL(**CONFIG)
 
-    def loss(self, rng: random.Random) -> Tensor:
+    def loss(self, rng: random.Random, done: float) -> Tensor:
         size = rng.choice(SIZES)
         whole = size > 64 and rng.random() < 0.25
-        real = pictures(rng, 6 if whole else 24, size, size if whole else 64).contiguous(memory_format=torch.channels_last)
+        real = pictures(rng, 4 if whole else 16, size, size if whole else 64)
         with torch.autocast("cpu", torch.bfloat16):
             posterior = self.learner.encode(real).latent_dist
             made = self.learner.decode(posterior.sample()).sample

@@ -46,8 +46,8 @@ class Stage(Protocol):
     curve: Curve
     learner: nn.Module
 
-    def loss(self, rng: random.Random) -> Tensor:
-        """The loss of one fresh batch."""
+    def loss(self, rng: random.Random, done: float) -> Tensor:
+        """The loss of one fresh batch; `done` is the share of the stage's time that has passed."""
 
     def finish(self, learner: nn.Module) -> str:
         """Write the (averaged) weights into the checkpoint; returns a line that says how good they are."""
@@ -72,7 +72,9 @@ def _work(rank: int, build: Callable[[], Stage], minutes: float, progress: Path,
     torch.manual_seed(seed)  # every process starts from the same weights
     stage = build()
     weights = [p for p in stage.learner.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=stage.curve.rate, betas=(0.9, 0.99), weight_decay=stage.curve.weight_decay)
+    optimizer = torch.optim.AdamW(
+        weights, lr=stage.curve.rate, betas=(0.9, 0.99), weight_decay=stage.curve.weight_decay
+    )
     average = copy.deepcopy(stage.learner).eval().requires_grad_(False)
     step, before = _resume(progress, stage.learner, average, optimizer)
     torch.manual_seed(seed + 1000 * step + rank + 1)
@@ -83,7 +85,7 @@ def _work(rank: int, build: Callable[[], Stage], minutes: float, progress: Path,
         for group in optimizer.param_groups:
             group["lr"] = stage.curve.at(step, done)
         optimizer.zero_grad(set_to_none=True)
-        loss = stage.loss(rng)
+        loss = stage.loss(rng, done)
         loss.backward()
         elapsed = _average_gradients(weights, before + time.monotonic() - begun, processes)
         nn.utils.clip_grad_norm_(weights, stage.curve.clip)
@@ -92,7 +94,11 @@ def _work(rank: int, build: Callable[[], Stage], minutes: float, progress: Path,
         step, done = step + 1, elapsed / (minutes * 60)
         losses.append(loss.item())
         if rank == 0 and elapsed - told > 20:
-            print(f"{stage.name} {elapsed / 60:6.1f} of {minutes:g} min  step {step}  loss {sum(losses) / len(losses):.4f}", flush=True)
+            print(
+                f"{stage.name} {elapsed / 60:6.1f} of {minutes:g} min  "
+                f"step {step}  loss {sum(losses) / len(losses):.4f}",
+                flush=True,
+            )
             told, losses = elapsed, []
         if rank == 0 and time.monotonic() - kept > 120:
             _keep(progress, stage.learner, average, optimizer, step, elapsed)
@@ -125,9 +131,15 @@ def _follow(average: nn.Module, learner: nn.Module, decay: float) -> None:
     torch._foreach_lerp_(mine, theirs, 1 - decay)
 
 
-def _keep(file: Path, learner: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int, s: float) -> None:
+def _keep(
+    file: Path, learner: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int, s: float
+) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    state = {"learner": learner.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+    state = {
+        "learner": learner.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
     torch.save({**state, "step": step, "elapsed_s": s}, file.with_suffix(".new"))
     file.with_suffix(".new").replace(file)
 

@@ -10,10 +10,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from longtake.training.autoencoder import AutoencoderStage
+from longtake.training.clip_pair import ClipStage
+from longtake.training.first_chunk import FirstChunkStage
 from longtake.training.loop import Stage, train
+from longtake.training.refiner import RefinerStage
+from longtake.training.streaming import ApmStage, CamStage
 
+#: Name -> the stage and its minutes on two CPU cores. Each builds on those before it.
 STAGES: dict[str, tuple[Callable[[Path], Stage], float]] = {
-    "vae": (AutoencoderStage, 10),
+    "vae": (AutoencoderStage, 20),
+    "clip": (ClipStage, 4),
+    "first_chunk": (FirstChunkStage, 60),
+    "cam": (CamStage, 20),
+    "apm": (ApmStage, 8),
+    "refiner": (RefinerStage, 12),
 }
 
 
@@ -24,4 +34,10 @@ def run(name: str, *, checkpoint: Path, runs: Path, minutes: float | None, proce
     """
     stage, default_minutes = STAGES[name]
     build = functools.partial(stage, checkpoint)
-    train(build, minutes=minutes or default_minutes, progress=runs / f"{name}.pt", processes=processes, seed=seed)
+    train(
+        build,
+        minutes=minutes or default_minutes,
+        progress=runs / f"{name}.pt",
+        processes=processes,
+        seed=seed,
+    )

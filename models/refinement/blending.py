@@ -132,9 +132,7 @@ class Blend:
         (i, s), (start, stop) = node, self.spans[node.window]
         at = self._local(start, stop)
         if self._level[at] != [s] * (stop - start) or any(half.window == i for half in self._halves):
-            raise ValueError(
-                f"{node} is visited twice, before a node it needs, or with a frame not admitted."
-            )
+            raise ValueError(f"{node} is visited twice, before a node it needs, or with a frame not admitted.")
         x0 = self._denoise(self._x[:, at].contiguous(), node)  # [C, F, H, W]
         inner = start + self._overlap(i - 1), stop - self._overlap(i)
         left, right = x0[:, : inner[0] - start], x0[:, inner[1] - start :]
@@ -200,6 +198,4 @@ class Blend:
 
 def _check(spans: Sequence[Span]) -> None:
     if any(start < stop for (_, stop), (start, _) in zip(spans, spans[2:], strict=False)):
-        raise ValueError(
-            f"Some frame is in three windows; the overlap can be half a window at most: {spans[:3]}"
-        )
+        raise ValueError(f"Some frame is in three windows; the overlap can be half a window at most: {spans[:3]}")

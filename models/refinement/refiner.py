@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from models import catalog, noise
-from models.refinement import blending, pixels
+from models import catalog, noise, pixels
+from models.refinement import blending
 from models.refinement.blending import Blend, Node, Span, State
 from models.refinement.guidance import guide
 from models.refinement.schedule import LogSNRCosineSchedule
@@ -126,9 +126,7 @@ class Refiner:
         raises.
         """
         if (state is None) != (j == 0):
-            raise ValueError(
-                "Diagonal 0 starts without a state, every later one from that of the one before."
-            )
+            raise ValueError("Diagonal 0 starts without a state, every later one from that of the one before.")
         blend = self._blend(state)
         self._admit(blend, j, new_frames)
         _visit(blend, blending.diagonal(j, len(self.windows), len(self._steps)), on_step)
@@ -201,9 +199,7 @@ class Refiner:
         )
         return said.sample.float()
 
-    def _advance(
-        self, step: int, span: Span, x: torch.Tensor, x0: torch.Tensor, history: torch.Tensor
-    ) -> torch.Tensor:
+    def _advance(self, step: int, span: Span, x: torch.Tensor, x0: torch.Tensor, history: torch.Tensor) -> torch.Tensor:
         z = self._noise(x, span, step) if self._steps[step].spread else None
         return advance(self._steps[step], x, x0, history, z)
 

@@ -42,9 +42,7 @@ class LogSNRCosineSchedule(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         prediction_type: str = "v_prediction",
     ):
         if prediction_type not in ("v_prediction", "epsilon"):
-            raise ValueError(
-                f"prediction_type is '{prediction_type}'; it can be 'v_prediction' or 'epsilon'."
-            )
+            raise ValueError(f"prediction_type is '{prediction_type}'; it can be 'v_prediction' or 'epsilon'.")
         clean = torch.linspace(1, 0, num_train_timesteps)
         logsnr = _cosine(clean, logsnr_min, logsnr_max)
         logsnr = logsnr - 2 * (clean * math.log(scale_min) + (1 - clean) * math.log(scale_max))
@@ -61,24 +59,18 @@ class LogSNRCosineSchedule(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         the last but one straight to the clean video. 600 levels and 30 steps give 599, 579.65, ..., 37.71.
         """
         if not 2 <= noise_levels <= self.config.num_train_timesteps:
-            raise ValueError(
-                f"noise_levels is {noise_levels}; allowed is 2 to {self.config.num_train_timesteps}."
-            )
+            raise ValueError(f"noise_levels is {noise_levels}; allowed is 2 to {self.config.num_train_timesteps}.")
         if not 1 <= steps < noise_levels:
             raise ValueError(f"steps is {steps}; {noise_levels} noise levels allow 1 to {noise_levels - 1}.")
         if self.config.prediction_type == "epsilon" and not self.alphas[noise_levels - 1]:
-            raise ValueError(
-                "A network that predicts epsilon cannot start at pure noise; take fewer noise_levels."
-            )
+            raise ValueError("A network that predicts epsilon cannot start at pure noise; take fewer noise_levels.")
         return [noise_levels - 1 - k * noise_levels / (steps + 1) for k in range(steps)]
 
     def half_logsnr(self, timestep: float) -> float:
         """lambda(t) = log(alpha_t / sigma_t), linear between whole timesteps; -inf at pure noise."""
         low, high = math.floor(timestep), math.ceil(timestep)
         part = timestep - low
-        ends = [
-            math.log(alpha / sigma) if alpha else -math.inf for alpha, sigma in map(self.level, (low, high))
-        ]
+        ends = [math.log(alpha / sigma) if alpha else -math.inf for alpha, sigma in map(self.level, (low, high))]
         return (1 - part) * ends[0] + part * ends[1] if part else ends[0]
 
     def level(self, timestep: int) -> tuple[float, float]:

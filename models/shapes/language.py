@@ -126,9 +126,7 @@ def _take_background(words: list[str]) -> tuple[list[str], str | None]:
             end = i + 2 if i + 1 < len(words) and words[i + 1] == "background" else i + 1
             return words[:i] + ["and"] + words[end:], known[word]
         if i + 1 < len(words) and words[i + 1] == "background" and word not in {"a", "the"}:
-            raise NotUnderstood(
-                f"'{word}' is not a background of this model; it has {', '.join(BACKGROUNDS)}."
-            )
+            raise NotUnderstood(f"'{word}' is not a background of this model; it has {', '.join(BACKGROUNDS)}.")
     return words, None
 
 
@@ -150,9 +148,7 @@ def _read_actor(words: list[str]) -> Actor | None:
     colour = _first(words, {**{c: c for c in COLOURS}, **_SHADES})
     wrong = next((word for word in words if word in _OTHER_COLOURS), None)
     if colour is None and wrong is None and shape is not None:
-        named = words[
-            words.index(next(w for w in words if w.startswith(shape) or _SHAPES.get(w) == shape)) - 1
-        ]
+        named = words[words.index(next(w for w in words if w.startswith(shape) or _SHAPES.get(w) == shape)) - 1]
         wrong = named if named in BACKGROUNDS else None
     if colour is None and wrong:
         raise NotUnderstood(f"'{wrong}' is not a colour of this model; it has {', '.join(COLOURS)}.")

@@ -79,7 +79,8 @@ class ConditionalAttentionModule(VideoEncoder):
         embedding_channels: Sequence[int] = (32, 96, 256, 512),
         embedding_layer_norm: bool = False,
     ):
-        super().__init__(
+        self._build(
+            coordinates,
             sample_size=sample_size,
             in_channels=in_channels,
             down_block_types=tuple(down_block_types),
@@ -95,7 +96,6 @@ class ConditionalAttentionModule(VideoEncoder):
         self.frame_embedding = FrameEmbedding(
             block_out_channels[0], embedding_channels, layer_norm=embedding_layer_norm
         )
-        self._prepare(coordinates)
 
     def embed(self, conditioning_frames: Tensor) -> Tensor:
         """E_cond of frames [B, F_cond, 3, H, W] in [-1, 1] -> [B*F_cond, C, h, w]; once a chunk."""

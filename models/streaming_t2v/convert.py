@@ -68,7 +68,11 @@ def _empty(config: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Any]:
     from models.streaming_t2v.cam import ConditionalAttentionModule
     from models.streaming_t2v.unet import StreamingUNet3D
 
-    classes = {"unet": StreamingUNet3D, "cam": ConditionalAttentionModule, "apm": AppearancePreservationModule}
+    classes = {
+        "unet": StreamingUNet3D,
+        "cam": ConditionalAttentionModule,
+        "apm": AppearancePreservationModule,
+    }
     with device("meta"):
         return {name: cls(**(config or {}).get(name, {})) for name, cls in classes.items()}
 

@@ -26,8 +26,9 @@ class VideoEncoder(UNet3DConditionModel):
     have too few zero-padded borders to know where and when they are). Use a subclass.
     """
 
-    def _prepare(self, coordinates: bool) -> None:
-        """Replace what the plain network does with the context; call once the layers exist."""
+    def _build(self, coordinates: bool, **network: Any) -> None:
+        """Make the layers, by diffusers' constructor without its record of the arguments: a subclass keeps its own."""
+        UNet3DConditionModel.__init__.__wrapped__(self, **network)
         self.coordinates = coordinates
         if coordinates:
             old = self.conv_in
@@ -43,9 +44,7 @@ class VideoEncoder(UNet3DConditionModel):
 
     def context(self, text_tokens: Tensor) -> Context:
         """K and V of text tokens [B, T, D]; constant over steps and frames."""
-        keys, values = zip(
-            *(project(attention, text_tokens) for attention in self.cross_attentions()), strict=True
-        )
+        keys, values = zip(*(project(attention, text_tokens) for attention in self.cross_attentions()), strict=True)
         return Context(keys, values)
 
     def _time(self, sample: Tensor, timestep: Tensor | float, timestep_cond: Tensor | None) -> Tensor:

@@ -47,7 +47,8 @@ class StreamingUNet3D(VideoEncoder):
         num_text_tokens: int = 77,
         num_image_tokens: int = 16,
     ):
-        super().__init__(
+        self._build(
+            coordinates,
             sample_size=sample_size,
             in_channels=in_channels,
             out_channels=out_channels,
@@ -60,21 +61,15 @@ class StreamingUNet3D(VideoEncoder):
             attention_head_dim=attention_head_dim,
             time_cond_proj_dim=time_cond_proj_dim,
         )
-        self._prepare(coordinates)
         if cam:
             widths = skip_channels(block_out_channels, layers_per_block)
-            self.cam_injectors = nn.ModuleList(
-                Injector(w, attention_head_dim, norm_num_groups) for w in widths
-            )
+            self.cam_injectors = nn.ModuleList(Injector(w, attention_head_dim, norm_num_groups) for w in widths)
             self.cam_mid_injector = (
-                Injector(block_out_channels[-1], attention_head_dim, norm_num_groups)
-                if mid_injector
-                else None
+                Injector(block_out_channels[-1], attention_head_dim, norm_num_groups) if mid_injector else None
             )
         if apm:
             self.apm_mixers = nn.ModuleList(
-                AnchorMixer(num_text_tokens, num_image_tokens, cross_attention_dim)
-                for _ in self.cross_attentions()
+                AnchorMixer(num_text_tokens, num_image_tokens, cross_attention_dim) for _ in self.cross_attentions()
             )
 
     def anchored_context(self, text_tokens: Tensor, image_tokens: Tensor) -> Context:
@@ -115,8 +110,6 @@ class StreamingUNet3D(VideoEncoder):
         for block in self.up_blocks:
             taken, skips = skips[-len(block.resnets) :], skips[: -len(block.resnets)]
             size = skips[-1].shape[-2:] if skips else None  # odd sizes: upsample to the size of the next skip
-            x = block(
-                x, tuple(taken), time, upsample_size=size, num_frames=frames, **context_of(block, context)
-            )
+            x = block(x, tuple(taken), time, upsample_size=size, num_frames=frames, **context_of(block, context))
         out: Tensor = self.conv_out(self.conv_act(self.conv_norm_out(x)))
         return out

@@ -1,0 +1,45 @@
+"""The trained parts as one checkpoint: half precision, one folder in diffusers layout.
+
+Owns the order of the parts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler
+from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTrainedTokenizerFast
+
+from models.refinement.schedule import LogSNRCosineSchedule
+from models.streaming_t2v.apm import AppearancePreservationModule
+from models.streaming_t2v.cam import ConditionalAttentionModule
+from models.streaming_t2v.pipeline import StreamingPipeline
+from models.streaming_t2v.unet import StreamingUNet3D
+
+PARTS: dict[str, Any] = {
+    "tokenizer": PreTrainedTokenizerFast,
+    "text_encoder": CLIPTextModel,
+    "vae": AutoencoderKL,
+    "scheduler": DDIMScheduler,
+    "first_chunk": StreamingUNet3D,
+    "unet": StreamingUNet3D,
+    "cam": ConditionalAttentionModule,
+    "apm": AppearancePreservationModule,
+    "image_encoder": CLIPVisionModelWithProjection,
+    "refiner": StreamingUNet3D,
+    "refiner_schedule": LogSNRCosineSchedule,
+}
+
+
+def bundle(trained: Path, checkpoint: Path) -> None:
+    """Write `checkpoint` from the folder that the stages have trained into; every stage must have run."""
+    missing = [name for name in PARTS if not (trained / name).is_dir()]
+    if missing:
+        raise FileNotFoundError(f"{trained} lacks {', '.join(missing)}; train those stages first.")
+    parts = {name: part.from_pretrained(trained / name) for name, part in PARTS.items()}
+    for part in parts.values():
+        if isinstance(part, torch.nn.Module):
+            part.half()
+    StreamingPipeline(**parts).save_pretrained(checkpoint, safe_serialization=True)

@@ -1,0 +1,75 @@
+"""Stage `clip`: a small CLIP pair, whose image side makes the anchor's embedding and whose text side scores results.
+
+Owns its contrastive loss on single frames and their captions.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from longtake.training.loop import Curve
+from longtake.training.vocabulary import WIDTH, make_tokenizer, text_config
+from models.shapes import world
+from models.streaming_t2v.anchor import clip_pixels
+
+
+class ClipStage:
+    """Symmetric cross-entropy over a batch, as CLIP (arXiv 2103.00020); motion words stay, and cannot be seen."""
+
+    name = "clip"
+    curve = Curve(rate=1e-3)
+
+    def __init__(self, checkpoint: Path):
+        self.folder = checkpoint
+        self.tokenizer = make_tokenizer()
+        vision = CLIPVisionConfig(
+            hidden_size=96, intermediate_size=384, projection_dim=WIDTH, num_hidden_layers=3, num_attention_heads=6,
+            image_size=64, patch_size=8,
+        )  # fmt: skip
+        self.learner: nn.Module = nn.ModuleDict(
+            {
+                "image": CLIPVisionModelWithProjection(vision),
+                "text": CLIPTextModelWithProjection(text_config(self.tokenizer)),
+            }
+        )
+        self.learner.register_parameter("log_scale", nn.Parameter(torch.tensor(2.0)))
+
+    def loss(self, rng: random.Random, done: float) -> Tensor:
+        pixels, captions = frames_with_captions(rng, 64)
+        image, text = self.embed(self.learner, pixels, captions)
+        similar = self.learner.log_scale.exp().clamp(max=100) * image @ text.T
+        right = torch.arange(len(captions))
+        return (F.cross_entropy(similar, right) + F.cross_entropy(similar.T, right)) / 2
+
+    def embed(self, learner: nn.Module, pixels: Tensor, captions: list[str]) -> tuple[Tensor, Tensor]:
+        """Unit vectors of frames and of captions, [N, E] each."""
+        ids = self.tokenizer(captions, padding="max_length", return_tensors="pt").input_ids
+        image = learner["image"](clip_pixels(pixels, 64)).image_embeds
+        return F.normalize(image, dim=-1), F.normalize(learner["text"](ids).text_embeds, dim=-1)
+
+    @torch.no_grad()
+    def finish(self, learner: nn.Module) -> str:
+        pixels, captions = frames_with_captions(random.Random(2**31), 256)
+        image, text = self.embed(learner, pixels, captions)
+        looks = [caption.split(" moving")[0].split(" staying")[0] + caption.split(" on a")[-1] for caption in captions]
+        best = (image @ text.T).argmax(1)
+        right = sum(looks[i] == looks[int(j)] for i, j in enumerate(best)) / len(captions)
+        learner["image"].save_pretrained(self.folder / "image_encoder")
+        learner["text"].save_pretrained(self.folder / "clip_text_encoder")
+        return f"the caption of the same look is found in {right:.0%} of 256"
+
+
+def frames_with_captions(rng: random.Random, count: int) -> tuple[Tensor, list[str]]:
+    """Single frames [count, 3, 64, 64] and their captions."""
+    pixels, captions = [], []
+    for _ in range(count):
+        scene = world.scene(world.sample_caption(rng, pairs=0.12), rng)
+        pixels.append(world.draw(scene, range((at := rng.randrange(64)), at + 1), 64))
+        captions.append(str(scene.caption))
+    return torch.cat(pixels), captions

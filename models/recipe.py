@@ -1,0 +1,176 @@
+"""The front door of the model rooms: one video, unit by unit, from a request to frames.
+
+first chunk x streamer x refiner. Owns how a request becomes the settings of each stage; knows nothing of Redis, HTTP,
+files or ffmpeg. The same request gives the same frames, whoever makes its units and whenever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from models import catalog, state
+from models.catalog import Stage, Unit
+from models.refinement.refiner import Refiner, RefinerSettings, Text
+from models.streaming_t2v.pipeline import StreamingPipeline
+from models.streaming_t2v.sampler import OnStep, ignore
+from models.streaming_t2v.streamer import Streamer, StreamerSettings
+from models.streaming_t2v.text import EncodedText, encode
+
+
+@dataclass(frozen=True, slots=True)
+class RefineOptions:
+    """How to refine: solver steps, share of the noise schedule gone back to, rule of blending."""
+
+    steps: int
+    strength: float
+    blending: str = "randomized"
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRequest:
+    """What to make. `prompts` holds (from frame, prompt) pairs that take over from `prompt`."""
+
+    prompt: str
+    num_frames: int
+    seed: int
+    steps: int
+    guidance_scale: float
+    anchor_guidance_scale: float
+    negative_prompt: str = ""
+    prompts: tuple[tuple[int, str], ...] = ()
+    refine: RefineOptions | None = None
+
+    def prompt_at(self, frame: int) -> str:
+        """The prompt in force at a frame."""
+        return next((text for start, text in sorted(self.prompts, reverse=True) if start <= frame), self.prompt)
+
+
+def default_request(model: catalog.Model, prompt: str, *, num_frames: int, seed: int, refine: bool) -> VideoRequest:
+    """A request with the model's own defaults."""
+    return VideoRequest(
+        prompt=prompt,
+        num_frames=num_frames,
+        seed=seed,
+        steps=model.default_steps,
+        guidance_scale=model.default_guidance_scale,
+        anchor_guidance_scale=model.default_anchor_guidance_scale,
+        refine=RefineOptions(model.default_refine_steps, model.default_refine_strength) if refine else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UnitResult:
+    """frames: uint8 [F, H, W, 3], exactly the unit's; state: what the units that need it read (`models.state`)."""
+
+    frames: np.ndarray
+    state: bytes
+
+
+class Recipe:
+    """How one video is made. Cheap to build, and stateless: what passes from unit to unit is in their states."""
+
+    def __init__(self, pipeline: StreamingPipeline, model: catalog.Model, request: VideoRequest):
+        self.pipeline, self.model, self.request = pipeline, model, request
+        self.plan = catalog.plan(model, request.num_frames, request.refine.steps if request.refine else None)
+        self._texts: dict[str, EncodedText] = {}
+        settings = StreamerSettings(
+            steps=request.steps,
+            guidance_scale=request.guidance_scale,
+            anchor_guidance_scale=request.anchor_guidance_scale,
+            eta=model.eta,
+            chunk_frames=model.chunk_frames,
+            conditioning_frames=model.conditioning_frames,
+            hold_known_frames=model.hold_known_frames,
+        )
+        size = model.size
+        self._streamer = Streamer(pipeline, settings, height=size.height, width=size.width, seed=request.seed)
+
+    def run(self, unit: Unit, states: Mapping[str, bytes], on_step: OnStep = ignore) -> UnitResult:
+        """Make one unit from the states of the units that it needs. What `on_step` raises passes through."""
+        loaded = {key: state.loads(states[key]) for key in unit.needs}
+        if unit.stage is Stage.REFINE:
+            frames, left = self._refine(unit, loaded, on_step)
+        elif unit.stage is Stage.STREAM:
+            (before,) = loaded.values()
+            text = self._text(self._caption(unit.first_frame))
+            frames, left = self._streamer.next_chunk(unit.index, before, text, self._null(), on_step)
+        elif unit.stage is Stage.INITIALIZE:
+            frames, left = self._streamer.first_chunk(self._text(self._caption(0)), self._null(), on_step)
+        else:
+            raise ValueError(f"{unit.key} is no work for a model.")
+        return UnitResult(frames[: unit.num_frames], state.dumps(left))
+
+    def generate(self, on_step: OnStep = ignore) -> Iterator[tuple[Unit, UnitResult]]:
+        """The whole video without a service, unit by unit."""
+        states: dict[str, bytes] = {}
+        for unit in self.plan[:-1]:  # the last one is the finishing, which is no work for a model
+            result = self.run(unit, states, on_step)
+            states[unit.key] = result.state
+            yield unit, result
+
+    def _refine(
+        self, unit: Unit, loaded: Mapping[str, dict[str, torch.Tensor]], on_step: OnStep
+    ) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
+        """One diagonal of refinement; `loaded` holds the diagonal before it and the chunks that it takes in."""
+        refiner = self._refiner()
+        first, stop = refiner.enters(unit.index)
+        before = next((tensors for key, tensors in loaded.items() if key.startswith(Stage.REFINE)), None)
+        chunks = [tensors["frames"].numpy() for key, tensors in loaded.items() if not key.startswith(Stage.REFINE)]
+        entering = np.empty((0, self.model.size.height, self.model.size.width, 3), np.uint8)
+        if chunks:
+            from_frame = self._first_frame(next(key for key in unit.needs if not key.startswith(Stage.REFINE)))
+            entering = np.concatenate(chunks)[first - from_frame : stop - from_frame]
+        return refiner.run(unit.index, entering, before, on_step)
+
+    def _refiner(self) -> Refiner:
+        options, model, parts = self.request.refine, self.model, self.pipeline
+        if options is None:
+            raise ValueError("This video is not refined.")
+        null = self._null()
+        starts = {0, *(frame for frame, _ in self.request.prompts)}
+        texts = [self._refiner_text(self._text(self._caption(frame)), null, frame) for frame in starts]
+        settings = RefinerSettings(
+            strength=options.strength,
+            steps=options.steps,
+            guidance_scale=model.refine_guidance_scale,
+            guidance_rescale=model.refine_guidance_rescale,
+            window_frames=model.window_frames,
+            window_overlap=model.window_overlap,
+            blending=options.blending,
+            start=model.refine_start,
+        )
+        return Refiner(
+            parts.refiner,
+            parts.vae,
+            parts.refiner_schedule,
+            texts,
+            num_frames=self.request.num_frames,
+            height=model.refined_size.height,
+            width=model.refined_size.width,
+            seed=self.request.seed,
+            settings=settings,
+        )
+
+    @staticmethod
+    def _refiner_text(text: EncodedText, null: EncodedText, frame: int) -> Text:
+        return Text(text.tokens[0], null.tokens[0], text.pooled[0], null.pooled[0], from_frame=frame)
+
+    def _first_frame(self, key: str) -> int:
+        return next(unit.first_frame for unit in self.plan if unit.key == key)
+
+    def _caption(self, frame: int) -> str:
+        return catalog.caption(self.model, self.request.prompt_at(frame))
+
+    def _null(self) -> EncodedText:
+        return self._text(self.request.negative_prompt)
+
+    @torch.no_grad()
+    def _text(self, prompt: str) -> EncodedText:
+        if prompt not in self._texts:
+            tokens = self.pipeline.unet.config.num_text_tokens
+            self._texts[prompt] = encode(self.pipeline.tokenizer, self.pipeline.text_encoder, [prompt], tokens)
+        return self._texts[prompt]

@@ -1,0 +1,36 @@
+"""The anchor frame as CLIP sees it: one pooled embedding for the whole video.
+
+Owns the preprocessing; knows nothing of APM.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def clip_pixels(frames: Tensor, size: int) -> Tensor:
+    """Frames [N, 3, H, W] in [-1, 1] -> what CLIP takes, [N, 3, size, size], normalised by CLIP's statistics."""
+    if frames.shape[-2:] != (size, size):
+        frames = F.interpolate(frames, size=(size, size), mode="bicubic", align_corners=False, antialias=True)
+    mean, std = (torch.tensor(values, device=frames.device).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+    return ((frames + 1) / 2 - mean) / std
+
+
+def embed_anchor(image_encoder: Any, frames: Tensor) -> Tensor:
+    """Anchor frames [N, 3, H, W] in [-1, 1] -> pooled, projected embeddings [N, E] in float32."""
+    pixels = clip_pixels(frames.float(), image_encoder.config.image_size)
+    embedding: Tensor = image_encoder(pixels.to(image_encoder.device, image_encoder.dtype)).image_embeds
+    return embedding.float()
+
+
+def embed_no_anchor(image_encoder: Any) -> Tensor:
+    """The anchor of the unconditional branch: a mid-grey picture (zeros in [-1, 1]), as published; [1, E]."""
+    size = image_encoder.config.image_size
+    return embed_anchor(image_encoder, torch.zeros(1, 3, size, size))

@@ -1,0 +1,52 @@
+"""The parts of StreamingT2V as one checkpoint folder in diffusers layout.
+
+Owns which parts there are; loading and saving are diffusers'. Samples nothing: `streamer` and `models.recipe` do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import AutoencoderKL, DiffusionPipeline
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+from models.streaming_t2v.apm import AppearancePreservationModule
+from models.streaming_t2v.cam import ConditionalAttentionModule
+from models.streaming_t2v.unet import StreamingUNet3D
+
+
+class StreamingPipeline(DiffusionPipeline):
+    """Components of a checkpoint: the first chunk's network, the streaming one with CAM and APM, and the refiner.
+
+    first_chunk: a text-to-video network (the original one; `unet` was fine-tuned from it). image_encoder: a
+    CLIPVisionModelWithProjection, for the anchor. refiner, refiner_schedule: see `models.refinement`.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        text_encoder: Any,
+        vae: AutoencoderKL,
+        scheduler: DDIMScheduler,
+        first_chunk: Any,
+        unet: StreamingUNet3D,
+        cam: ConditionalAttentionModule,
+        apm: AppearancePreservationModule,
+        image_encoder: Any,
+        refiner: Any,
+        refiner_schedule: Any,
+    ):
+        super().__init__()
+        self.register_modules(
+            tokenizer=tokenizer,
+            text_encoder=text_encoder,
+            vae=vae,
+            scheduler=scheduler,
+            first_chunk=first_chunk,
+            unet=unet,
+            cam=cam,
+            apm=apm,
+            image_encoder=image_encoder,
+            refiner=refiner,
+            refiner_schedule=refiner_schedule,
+        )

@@ -1,0 +1,134 @@
+"""Chunk after chunk: the initialization and the streaming stage of StreamingT2V.
+
+Source: arXiv 2403.14773, sections 4 and 5. Owns what one chunk needs of the one before it (the state); knows nothing
+of refinement, jobs or files.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models import noise, pixels
+from models.streaming_t2v.anchor import embed_anchor, embed_no_anchor
+from models.streaming_t2v.context import Context
+from models.streaming_t2v.pipeline import StreamingPipeline
+from models.streaming_t2v.sampler import OnStep, branches, guide, ignore, sample_chunk
+from models.streaming_t2v.text import EncodedText, concatenate, pooled_for
+
+State = dict[str, Tensor]  # "frames": uint8 [F, H, W, 3], the chunk's new frames; "anchor": float32 [E]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamerSettings:
+    """How chunks are sampled. Published: 50 steps, both scales 7.5, eta 1, 16 frames of which 8 are known."""
+
+    steps: int = 50
+    guidance_scale: float = 7.5
+    anchor_guidance_scale: float = 7.5
+    eta: float = 1.0
+    chunk_frames: int = 16
+    conditioning_frames: int = 8
+    hold_known_frames: bool = False  # keep the known frames' latents at every step, instead of making them again
+
+
+class Streamer:
+    """Makes the chunks of one video. Holds nothing that changes: what passes from chunk to chunk is the state."""
+
+    def __init__(self, parts: StreamingPipeline, settings: StreamerSettings, *, height: int, width: int, seed: int):
+        self.parts, self.settings, self.seed = parts, settings, seed
+        factor = 2 ** (len(parts.vae.config.block_out_channels) - 1)
+        channels, frames = parts.vae.config.latent_channels, settings.chunk_frames
+        self.latent_shape = (channels, frames, height // factor, width // factor)
+
+    @torch.no_grad()
+    def first_chunk(self, text: EncodedText, null: EncodedText, on_step: OnStep = ignore) -> tuple[np.ndarray, State]:
+        """The 16 frames a video begins with, uint8 [F, H, W, 3], from the text alone; and the state they leave."""
+        network, scale = self.parts.first_chunk, self.settings.guidance_scale
+        names = branches(scale, scale)
+        both = concatenate([{"null": null, "full": text}[name] for name in names])
+        context = network.context(both.tokens) if hasattr(network, "context") else both.tokens
+        pooled = pooled_for(network, both.pooled)
+
+        def denoise(latents: Tensor, t: Tensor) -> Tensor:
+            batch = latents.expand(len(names), -1, -1, -1, -1)
+            return guide(network(batch, t, context, timestep_cond=pooled).sample.split(1), scale, scale)
+
+        latents = self._sample(denoise, index=0, known=None, on_step=on_step)
+        frames = self._decode(latents)
+        anchor = embed_anchor(self.parts.image_encoder, self._to_pixels(frames[:1]))
+        return frames, {"frames": torch.from_numpy(frames), "anchor": anchor[0].cpu()}
+
+    @torch.no_grad()
+    def next_chunk(
+        self, index: int, state: State, text: EncodedText, null: EncodedText, on_step: OnStep = ignore
+    ) -> tuple[np.ndarray, State]:
+        """The 8 new frames of chunk `index` (1, 2, …), continuing from the state that the chunk before it left."""
+        remembered = state["frames"][-self.settings.conditioning_frames :].numpy()
+        pixels_known = self._to_pixels(remembered)
+        denoise = self._streaming_denoiser(pixels_known, state["anchor"], text, null)
+        known = self._encode(remembered) if self.settings.hold_known_frames else None
+        latents = self._sample(denoise, index=index, known=known, on_step=on_step)
+        frames = self._decode(latents[:, :, self.settings.conditioning_frames :])
+        return frames, {"frames": torch.from_numpy(frames), "anchor": state["anchor"]}
+
+    def _streaming_denoiser(
+        self, frames: Tensor, anchor: Tensor, text: EncodedText, null: EncodedText
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """The guided network of one chunk, with everything that is constant over its steps computed here.
+
+        frames: conditioning frames [F_cond, 3, H, W] in [-1, 1]; they enter every branch, as published.
+        """
+        unet, cam = self.parts.unet, self.parts.cam
+        scales = self.settings.guidance_scale, self.settings.anchor_guidance_scale
+        names = branches(*scales)
+        texts = concatenate([null if name == "null" else text for name in names])
+        context = self._anchored(names, texts, anchor)
+        cam_context = cam.context(texts.tokens)
+        embedded = cam.embed(frames.unsqueeze(0).to(cam.dtype)).repeat(len(names), 1, 1, 1)
+        pooled, cam_pooled = pooled_for(unet, texts.pooled), pooled_for(cam, texts.pooled)
+
+        def denoise(latents: Tensor, t: Tensor) -> Tensor:
+            batch = latents.expand(len(names), -1, -1, -1, -1)
+            memory = cam(batch, t, cam_context, embedded, cam_pooled)
+            return guide(unet(batch, t, context, pooled, memory).sample.split(1), *scales)
+
+        return denoise
+
+    def _anchored(self, names: tuple[str, ...], texts: EncodedText, anchor: Tensor) -> Context:
+        """Text mixed with the anchor in the 'full' branch and with the empty anchor in the others."""
+        device, dtype = texts.tokens.device, texts.tokens.dtype
+        given = anchor.unsqueeze(0).to(device)
+        empty = embed_no_anchor(self.parts.image_encoder).to(device)
+        embeddings = torch.cat([given if name == "full" else empty for name in names])
+        return self.parts.unet.anchored_context(texts.tokens, self.parts.apm(embeddings.to(dtype)))
+
+    def _sample(self, denoise: Any, *, index: int, known: Tensor | None, on_step: OnStep) -> Tensor:
+        scheduler = copy.deepcopy(self.parts.scheduler)
+        scheduler.set_timesteps(self.settings.steps, device=self.parts.device)
+
+        def draw(step: int) -> Tensor:
+            address = {"seed": self.seed, "stage": "stream", "index": index, "step": step}
+            return (
+                noise.gaussian(self.latent_shape, **address).unsqueeze(0).to(self.parts.device, self.parts.unet.dtype)
+            )
+
+        start = draw(noise.INITIAL) * scheduler.init_noise_sigma
+        return sample_chunk(denoise, start, scheduler, draw, eta=self.settings.eta, known=known, on_step=on_step)
+
+    def _encode(self, frames: np.ndarray) -> Tensor:
+        height, width = frames.shape[1:3]
+        latents = pixels.encode(self.parts.vae, frames, size=(height, width), resize="bilinear", batch=8)
+        return latents.unsqueeze(0).to(self.parts.unet.dtype)
+
+    def _decode(self, latents: Tensor) -> np.ndarray:  # [1, C, F, h, w] -> uint8 [F, H, W, 3]
+        return pixels.decode(self.parts.vae, latents[0], batch=8)
+
+    def _to_pixels(self, frames: np.ndarray) -> Tensor:  # uint8 [F, H, W, 3] -> [F, 3, H, W] in [-1, 1]
+        return torch.from_numpy(frames).to(self.parts.device).permute(0, 3, 1, 2).float() / 127.5 - 1

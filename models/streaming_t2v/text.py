@@ -1,0 +1,39 @@
+"""Prompts as tokens: what the networks read, with the pooled vector for those that take one.
+
+Owns tokenizing and encoding; knows nothing of guidance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedText:
+    """tokens [B, T, D] and the pooled vector [B, D] of as many prompts."""
+
+    tokens: Tensor
+    pooled: Tensor
+
+
+def encode(tokenizer: Any, text_encoder: Any, prompts: list[str], num_tokens: int) -> EncodedText:
+    """Prompts -> their last hidden states, padded or cut to `num_tokens`."""
+    ids = tokenizer(
+        prompts, padding="max_length", max_length=num_tokens, truncation=True, return_tensors="pt"
+    ).input_ids
+    out = text_encoder(ids.to(text_encoder.device))
+    return EncodedText(out.last_hidden_state, out.pooler_output)
+
+
+def pooled_for(network: Any, pooled: Tensor) -> Tensor | None:
+    """The pooled vector where that network takes one (its config has `time_cond_proj_dim`), else None."""
+    return pooled if network.config.time_cond_proj_dim is not None else None
+
+
+def concatenate(texts: list[EncodedText]) -> EncodedText:
+    """Several as one batch."""
+    return EncodedText(torch.cat([t.tokens for t in texts]), torch.cat([t.pooled for t in texts]))

@@ -14,7 +14,14 @@ from tests.parity.weights import parity_file, synthetic_state_dict
 
 pytestmark = pytest.mark.parity
 TOLERANCE = 1e-4
-NETWORK = ("block_out_channels", "layers_per_block", "cross_attention_dim", "attention_head_dim", "norm_num_groups", "sample_size")
+NETWORK = (
+    "block_out_channels",
+    "layers_per_block",
+    "cross_attention_dim",
+    "attention_head_dim",
+    "norm_num_groups",
+    "sample_size",
+)
 
 
 @pytest.fixture(scope="module")

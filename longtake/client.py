@@ -16,9 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def service_options(command: Command) -> Command:
     """--url and --key, for every command that talks to a service."""
-    url = click.option(
-        "--url", default=DEFAULT_URL, envvar="LONGTAKE_URL", show_default=True, help="Or LONGTAKE_URL."
-    )
+    url = click.option("--url", default=DEFAULT_URL, envvar="LONGTAKE_URL", show_default=True, help="Or LONGTAKE_URL.")
     key = click.option("--key", envvar="LONGTAKE_KEY", required=True, help="API key, or LONGTAKE_KEY.")
     return url(key(command))
 

@@ -44,9 +44,7 @@ def generate(prompt: str, output: Path, **options: Any) -> None:
         num_frames=frames,
         seed=secrets.randbelow(2**31) if options["seed"] is None else options["seed"],
         steps=options["steps"] or model.default_steps,
-        guidance_scale=model.default_guidance_scale
-        if options["guidance_scale"] is None
-        else options["guidance_scale"],
+        guidance_scale=model.default_guidance_scale if options["guidance_scale"] is None else options["guidance_scale"],
         anchor_guidance_scale=model.default_anchor_guidance_scale,
         refine=RefineOptions(model.default_refine_steps, model.default_refine_strength) if refined else None,
     )
@@ -83,10 +81,14 @@ def is_refined(model: Model, options: dict[str, Any]) -> bool:
 
 def render(model: Model, request: VideoRequest, output: Path) -> None:
     """Make every unit in its order, and join what they show."""
+    import torch
+
     from models.loading import load_pipeline
     from models.recipe import Recipe
     from workers import media
+    from workers.settings import WorkerSettings
 
+    torch.set_num_threads(WorkerSettings().torch_threads)  # the frames that the service would make
     shown = (Stage.REFINE,) if request.refine else (Stage.INITIALIZE, Stage.STREAM)
     segments: list[media.Encoded] = []
     with VideoProgress() as progress:

@@ -1,6 +1,6 @@
 """Progress on a terminal: one bar for a video, with its chunk, its step and the time left.
 
-Where the output is no terminal there is one line a unit instead. Knows units of work, not who does them.
+Where the output is no terminal there is a line for each change instead. Knows nothing of who does the work.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 
 class VideoProgress:
-    """`show(done, total, doing)`: units done (a fraction counts), units in all, and what is being done."""
+    """`show(done, total, doing)`: how much of how much is done, and what is being done, in a few words."""
 
     def __init__(self, console: Console | None = None):
         self._console = console or Console(stderr=True)
@@ -31,10 +31,10 @@ class VideoProgress:
 
     def show(self, done: float, total: int, doing: str) -> None:
         self._bar.update(self._task, completed=done, total=total, description=doing)
-        plain = f"{int(done)}/{total} {doing.split(',')[0]}"
+        plain = doing.partition(", step")[0]
         if not self._console.is_terminal and plain != self._said:
             self._said = plain
-            self._console.print(plain, highlight=False)
+            self._console.print(f"{100 * done // total:3.0f} % {plain}", highlight=False)
 
     def __enter__(self) -> VideoProgress:
         self._bar.start()

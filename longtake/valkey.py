@@ -19,7 +19,7 @@ CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
 requirepass {password}
-dir {folder}
+dir "{folder}"
 appendonly yes
 appendfsync always
 maxmemory-policy noeviction

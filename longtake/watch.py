@@ -30,8 +30,7 @@ def watch(video_id: str, output: Path | None, url: str, key: str) -> None:
     video: dict[str, Any] = {}
     with VideoProgress() as progress:
         for video in states(client, video_id):
-            chunks = video["chunks"]
-            progress.show(chunks["done"], chunks["total"], describe(video))
+            progress.show(video["progress"], 100, describe(video))
     if video["status"] == "failed":
         raise click.ClickException(f"{video_id} failed: {video['error']['message']}")
     if output is not None:

@@ -80,9 +80,7 @@ class Lease:
                 self._known = self._store.renew(self._claim)
             except ServiceError as error:
                 log.warning("lease not renewed", extra={"job": self._claim.job.id, "reason": str(error)})
-                if (
-                    time.monotonic() > held_until
-                ):  # the store must think it lost, whatever became of the store
+                if time.monotonic() > held_until:  # the store must think it lost, whatever became of the store
                     self._known = Renewal.LOST
             else:
                 held_until = asked_at + self._ttl_s

@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 
 from models.catalog import CatalogError, Stage, Unit
+from models.loading import CheckpointError
 from service.errors import ServiceError, StaleFence, StoreUnavailable
 from service.jobs import Claim, Job, Segment, UnitDone
 from service.objects import key
@@ -27,6 +28,7 @@ from workers.workshop import Workshop
 log = logging.getLogger(__name__)
 
 COMMIT_AGAIN_S = 0.5
+OUT_OF_MEMORY = "out_of_memory"
 
 
 def render_next(shop: Workshop) -> Job | None:
@@ -34,6 +36,7 @@ def render_next(shop: Workshop) -> Job | None:
     claim = shop.store.claim_next(shop.worker_id)
     if claim is None:
         return None
+    shop.metrics.claimed(claim)
     unit = claim.job.generation.plan()[claim.position]
     about = {"job": claim.job.id, "unit": unit.key, "attempt": claim.attempt, "fence": claim.fence}
     try:
@@ -44,22 +47,23 @@ def render_next(shop: Workshop) -> Job | None:
         return shop.store.release(claim) or claim.job
     except (LeaseLost, StaleFence):
         log.warning("unit lost to another worker, dropped", extra=about)
+        shop.metrics.failed(StaleFence.code)
         shop.forget()  # the state that counts is the other's
     except Exception as error:
-        log.warning("unit went wrong", extra=about, exc_info=error)
-        if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        code, message, retryable = blame(error)
+        log.warning("unit went wrong", extra={**about, "code": code}, exc_info=error)
+        shop.metrics.failed(code)
+        if code == OUT_OF_MEMORY:
             shop.forget()
         with suppress(StaleFence):
-            return shop.store.fail(claim, *blame(error))
+            return shop.store.fail(claim, code, message, retryable)
     return claim.job
 
 
 def make(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> UnitDone:
     """Make a unit and put what it leaves into object storage, under names that carry the fence."""
     began = time.monotonic()
-    done = UnitDone(
-        position=unit.position, unit=unit.key, fence=claim.fence, worker_id=claim.worker_id, seconds=0
-    )
+    done = UnitDone(position=unit.position, unit=unit.key, fence=claim.fence, worker_id=claim.worker_id, seconds=0)
     if unit.stage is Stage.FINISH:
         left: dict[str, object] = {"artefacts": finish(shop.store, shop.objects, claim)}
     else:
@@ -106,7 +110,10 @@ def commit(shop: Workshop, claim: Claim, done: UnitDone, lease: Lease) -> Job:
     """Tell the store; again while the lease holds, so that a short outage does not cost what is made."""
     while True:
         try:
-            return shop.store.commit(claim, done)
+            job = shop.store.commit(claim, done)
+            shop.metrics.committed(job, done)
+            log.info("unit done", extra={"job": job.id, "unit": done.unit, "seconds": round(done.seconds, 3)})
+            return job
         except StoreUnavailable:
             log.warning("commit not answered, trying again", extra={"job": claim.job.id, "unit": done.unit})
             time.sleep(COMMIT_AGAIN_S)
@@ -120,10 +127,12 @@ def blame(error: Exception) -> tuple[str, str, bool]:
         return error.code, error.message, error.retryable
     if isinstance(error, CatalogError):
         return error.code, str(error), False
+    if isinstance(error, CheckpointError):
+        return "model_unavailable", "The worker cannot load this model.", True
     if isinstance(error, ValueError):
         return "generation_failed", f"The model cannot make this video: {error}", False
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return "out_of_memory", "The worker had too little memory for this video.", True
+        return OUT_OF_MEMORY, "The worker had too little memory for this video.", True
     if isinstance(error, media.MediaError):
         return "encoding_failed", "The frames could not be encoded.", True
     return "internal_error", "The worker failed while it made this video.", True

@@ -13,6 +13,7 @@ from models import catalog
 from models.catalog import Model, Unit
 from models.loading import load_pipeline
 from models.recipe import Recipe, RefineOptions, VideoRequest
+from models.streaming_t2v.pipeline import StreamingPipeline
 from service import ids
 from service.database import connect
 from service.errors import StorageUnavailable
@@ -20,6 +21,7 @@ from service.jobs import Claim, Generation, Job
 from service.objects import Objects, open_objects
 from service.settings import Settings
 from service.store import Store
+from service.telemetry import WorkerMetrics
 from workers.lease import Lease
 from workers.memory import Recent
 
@@ -34,14 +36,16 @@ class Workshop:
     settings: Settings
     store: Store
     objects: Objects
+    metrics: WorkerMetrics
     draining: threading.Event = field(default_factory=threading.Event)
     states: Recent[tuple[str, str], bytes] = field(default_factory=lambda: Recent(STATES_BYTES, len))
-    _pipelines: Recent[str, object] = field(default_factory=lambda: Recent(MODELS))
+    _pipelines: Recent[str, StreamingPipeline] = field(default_factory=lambda: Recent(MODELS))
     _recipes: Recent[str, Recipe] = field(default_factory=lambda: Recent(RECIPES))
 
     @classmethod
     def open(cls, settings: Settings) -> Workshop:
-        return cls(ids.new("worker"), settings, Store(connect(settings), settings), open_objects(settings))
+        store, objects = Store(connect(settings), settings), open_objects(settings)
+        return cls(ids.new("worker"), settings, store, objects, WorkerMetrics())
 
     def lease(self, claim: Claim) -> Lease:
         return Lease(self.store, claim, ttl_s=self.settings.lease_ttl_s, draining=self.draining.is_set)
@@ -76,7 +80,7 @@ class Workshop:
             raise StorageUnavailable("A state that this unit needs has not been stored.")
         return self.objects.get(key)
 
-    def _pipeline(self, model: Model) -> object:
+    def _pipeline(self, model: Model) -> StreamingPipeline:
         device = None if self.settings.device == "auto" else self.settings.device
         return self._pipelines.get_or(model.name, lambda: load_pipeline(model.checkpoint, device=device))
 

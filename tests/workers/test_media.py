@@ -77,9 +77,7 @@ def test_the_joined_video_is_h264_and_starts_before_it_is_loaded(joined: Path) -
     assert data.index(b"moov") < data.index(b"mdat")
 
 
-def test_the_same_frames_give_the_same_bytes(
-    track: list[media.Encoded], joined: Path, tmp_path: Path
-) -> None:
+def test_the_same_frames_give_the_same_bytes(track: list[media.Encoded], joined: Path, tmp_path: Path) -> None:
     first = LENGTHS[0]
     again = media.encode(moving_picture(sum(LENGTHS))[:first], fps=FPS, first_frame=0)
     media.join(track[0].init, (made.segment for made in track), tmp_path / "again.mp4")
@@ -131,8 +129,6 @@ def test_a_broken_file_is_a_media_error_in_one_line(tmp_path: Path) -> None:
 
 def described(video: Path) -> dict[str, str]:
     """What ffmpeg says of a file."""
-    said = subprocess.run(
-        [get_ffmpeg_exe(), "-hide_banner", "-i", video], capture_output=True, text=True
-    ).stderr
+    said = subprocess.run([get_ffmpeg_exe(), "-hide_banner", "-i", video], capture_output=True, text=True).stderr
     duration = re.search(r"Duration: ([\d:.]+)", said)
     return {"all": said, "Duration": duration.group(1) if duration else ""}

@@ -1,0 +1,51 @@
+# Longtake: everything starts with `make setup`, which the other targets call. No root is needed.
+
+PYTHON ?= python3
+BIN    := .venv/bin
+READY  := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test lint fmt train s3-server lock clean
+
+help:            ## This list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(READY)  ## .venv with everything, every version as locked
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Longtake needs Python 3.11 or later; give another with PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: setup      ## One video through the whole service, with its webhook and its figures
+	$(BIN)/python -m longtake.demo
+
+serve: setup     ## The service on http://127.0.0.1:8000
+	$(BIN)/longtake serve
+
+test: setup lint ## Everything that can be checked on this machine
+	$(BIN)/pytest
+
+lint: setup      ## Style, types, floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: setup       ## Bring the style in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+train: setup     ## Train the bundled model again, in stages that can be stopped and resumed
+	$(BIN)/longtake train
+
+lock:            ## Write requirements.lock anew from pyproject.toml
+	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
+	.cache/lock/bin/pip install --quiet ".[api,worker,standalone,dev]"
+	@echo '# Every version that Longtake was tested with; made by `make lock`.' > requirements.lock
+	.cache/lock/bin/pip freeze --exclude longtake | sed 's/+cpu$$//' >> requirements.lock
+
+clean:           ## Remove what the targets made, but no data and no training runs
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,110 @@
+"""A workshop with a real store, real storage and real ffmpeg, whose recipe draws instead of computing."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+from prometheus_client import CollectorRegistry
+
+from models import catalog
+from models.catalog import Stage, Unit
+from models.recipe import UnitResult
+from service import ids
+from service.database import connect
+from service.jobs import Generation, Job, Refine
+from service.objects import open_objects
+from service.settings import Settings
+from service.store import Store
+from service.telemetry import WorkerMetrics
+from workers.workshop import Workshop
+
+OnStep = Callable[[int, int], None]
+
+
+class DrawnRecipe:
+    """Frames and states that depend on the seed, the unit and every state it is given. `before` runs first."""
+
+    def __init__(self, generation: Generation, before: Callable[[Unit], None]):
+        self._made, self._before = generation, before
+
+    def run(self, unit: Unit, states: Mapping[str, bytes], on_step: OnStep) -> UnitResult:
+        self._before(unit)
+        for step in range(self._made.steps):
+            time.sleep(0.01)
+            on_step(step + 1, self._made.steps)
+        seen = hashlib.sha256(f"{self._made.seed} {unit.key}".encode())
+        for key in unit.needs:
+            seen.update(states[key])
+        model = catalog.find(self._made.model)
+        size = model.refined_size if unit.stage is Stage.REFINE else model.size
+        frames = np.zeros((unit.num_frames, size.height, size.width, 3), np.uint8)
+        for i, frame in enumerate(frames):
+            frame[:] = [(seen.digest()[channel] + 9 * i) % 256 for channel in range(3)]
+        return UnitResult(frames, seen.digest())
+
+
+class DrawingShop(Workshop):
+    """A workshop without tensors. Set `before` to meddle with a unit."""
+
+    before: Callable[[Unit], None] = staticmethod(lambda unit: None)
+
+    def recipe(self, job: Job) -> Any:
+        return DrawnRecipe(job.generation, lambda unit: self.before(unit))
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path) -> Settings:
+    return Settings(redis_url=redis_url, data_dir=tmp_path, lease_ttl_s=0.6, redis_timeout_s=1.0)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    client = connect(settings)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def store(client: redis.Redis, settings: Settings) -> Store:
+    return Store(client, settings)
+
+
+@pytest.fixture
+def new_shop(settings: Settings, store: Store) -> Callable[[], DrawingShop]:
+    """One more worker on the same store and storage."""
+
+    def open_shop() -> DrawingShop:
+        metrics = WorkerMetrics(CollectorRegistry())
+        return DrawingShop(ids.new("worker"), settings, store, open_objects(settings), metrics)
+
+    return open_shop
+
+
+@pytest.fixture
+def shop(new_shop: Callable[[], DrawingShop]) -> DrawingShop:
+    return new_shop()
+
+
+def make_job(num_frames: int = 32, *, refined: bool = False, **changes: Any) -> Job:
+    model = catalog.find("tiny-shapes")
+    generation = Generation(
+        model=model.name,
+        prompt="a red circle moving right on a black background",
+        num_frames=num_frames,
+        fps=model.fps,
+        size=str(model.refined_size if refined else model.size),
+        seed=7,
+        steps=2,
+        guidance_scale=2.0,
+        anchor_guidance_scale=2.0,
+        refine=Refine(steps=2, strength=0.5) if refined else None,
+    ).model_copy(update=changes)
+    job_id, tenant = ids.new("video"), ids.new("tenant")
+    return Job(id=job_id, tenant=tenant, created_at=0, generation=generation, units_total=len(generation.plan()))

@@ -1,0 +1,72 @@
+"""The role `deliver`: posts webhooks that are due, and sweeps on a timer.
+
+Its own process, so that neither a busy renderer nor a slow receiver holds it up. Loads no tensors. Knows
+Celery; what is posted and what is repaired, `service.webhooks` and `workers.sweep` know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from celery import current_app, shared_task, signals
+from prometheus_client import start_http_server
+
+from service import ids, queue
+from service.database import connect
+from service.objects import Objects, open_objects
+from service.store import Store
+from service.webhooks import Deliverer
+from workers import journal as journal  # connects the logging
+from workers.heartbeat import Heartbeat
+from workers.settings import WorkerSettings
+from workers.sweep import Sweeper, sweep
+
+
+@dataclass
+class Office:
+    """What this process works with."""
+
+    store: Store
+    objects: Objects
+    deliverer: Deliverer
+    sweeper: Sweeper
+
+
+opened: list[Office] = []  # one a process
+
+
+def deliver() -> None:
+    """Post until nothing is due."""
+    while opened[0].deliverer.deliver_due():
+        pass
+
+
+def sweep_now() -> None:
+    """A round out of turn, for whoever asks by name."""
+    sweep(opened[0].store, opened[0].objects, current_app)
+
+
+def open_office(sender: Any, **_: Any) -> None:
+    settings = WorkerSettings()
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, addr=settings.metrics_host)
+    client, app = connect(settings), sender.app
+    store, objects = Store(client, settings), open_objects(settings)
+    sweeper = Sweeper(store, objects, app, settings.sweep_interval_s)
+    opened[:] = [Office(store, objects, Deliverer.open(client, settings), sweeper)]
+    sweeper.start()
+    heartbeat = Heartbeat(settings.heartbeat_file, ids.new("worker"))
+    heartbeat.start()
+    heartbeat.become("ready")
+
+
+def close_office(**_: Any) -> None:
+    for office in opened:
+        office.sweeper.stop()
+
+
+shared_task(deliver, name=queue.DELIVER)
+shared_task(sweep_now, name=queue.SWEEP)
+signals.worker_ready.connect(open_office)
+signals.worker_shutting_down.connect(close_office)

@@ -1,0 +1,85 @@
+"""The role `render`: one message, one unit. Opened in the spawned child, which alone holds the model.
+
+Stops within a step of SIGTERM: the parent passes the signal on, the unit is given back, and another worker
+has it at once. Knows Celery; what a unit is, `workers.render` knows. Tensors are imported in the child only:
+the parent stays small.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from billiard.process import active_children
+from celery import current_app, shared_task, signals
+from prometheus_client import start_http_server
+
+from models import catalog
+from service import queue
+from workers import journal as journal  # connects the logging
+from workers.heartbeat import Heartbeat
+from workers.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from workers.workshop import Workshop
+
+log = logging.getLogger(__name__)
+
+opened: list[Workshop] = []  # one, in the child
+
+
+def render() -> None:
+    """Do one unit, and call again while there is work."""
+    from workers.render import render_next
+
+    shop, waker = opened[0], queue.Waker(current_app)
+    signal.signal(signal.SIGTERM, lambda number, frame: shop.draining.set())  # the pool's own would end us here
+    job = None if shop.draining.is_set() else render_next(shop)
+    if job is not None and job.state.is_terminal:
+        waker.wake_delivery()
+    if (job is not None or shop.draining.is_set()) and shop.store.has_work():
+        waker.wake()
+
+
+def open_shop(**_: Any) -> None:
+    """In the child: settings, connections, figures, and the first model in the background."""
+    import torch
+
+    from workers.workshop import Workshop
+
+    settings = WorkerSettings()
+    torch.set_num_threads(settings.torch_threads)
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, addr=settings.metrics_host)
+    shop = Workshop.open(settings)
+    opened[:] = [shop]
+    heartbeat = Heartbeat(settings.heartbeat_file, shop.worker_id)
+    heartbeat.start()
+    threading.Thread(target=get_ready, args=(shop, settings.preload, heartbeat), name="preload", daemon=True).start()
+
+
+def get_ready(shop: Workshop, model: str, heartbeat: Heartbeat) -> None:
+    """Load the model that videos will ask for, so that the first one does not wait for it."""
+    try:
+        if model:
+            shop.warm(catalog.find(model))
+        heartbeat.become("ready")
+    except Exception:
+        log.exception("the model cannot be loaded", extra={"model": model})
+        heartbeat.become("broken")
+
+
+def pass_it_on(**_: Any) -> None:
+    """In the parent: Celery waits for the unit in work; the child is told to give it back."""
+    for child in active_children():
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGTERM)
+
+
+shared_task(render, name=queue.RENDER)
+signals.worker_process_init.connect(open_shop)
+signals.worker_shutting_down.connect(pass_it_on)

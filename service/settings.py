@@ -28,39 +28,39 @@ class Settings(BaseSettings):
 
     # Where things are
     redis_url: str = "redis://127.0.0.1:6379/0"
-    redis_timeout_s: float = Field(3.0, gt=0)
+    redis_timeout_s: float = Field(default=3.0, gt=0)
     data_dir: Path = Path("data")
     storage_url: str = ""  # file:///folder or s3://bucket/prefix; empty means data_dir/objects
     s3_endpoint_url: str | None = None
     s3_region: str = "us-east-1"
     s3_access_key_id: str | None = None
     s3_secret_access_key: SecretStr | None = None
-    presign_ttl_s: int = Field(900, ge=1)
+    presign_ttl_s: int = Field(default=900, ge=1)
 
     # The API
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=65535)
     public_url: str = ""  # what clients call us; empty means the address of each request
-    bootstrap_key: SecretStr | None = Field(None, min_length=8)  # a key that exists from the start
-    body_limit_bytes: int = Field(1_000_000, ge=1)
-    tenant_live_jobs: int = Field(1000, ge=1)  # queued and running videos a tenant may have
-    idempotency_ttl_s: int = Field(86_400, ge=1)
-    poll_after_ms: int = Field(1000, ge=1)
+    bootstrap_key: SecretStr | None = Field(default=None, min_length=8)  # a key that exists from the start
+    body_limit_bytes: int = Field(default=1_000_000, ge=1)
+    tenant_live_jobs: int = Field(default=1000, ge=1)  # queued and running videos a tenant may have
+    idempotency_ttl_s: int = Field(default=86_400, ge=1)
+    poll_after_ms: int = Field(default=1000, ge=1)
 
     # The work
-    lease_ttl_s: float = Field(30.0, gt=0)
-    sweep_interval_s: float = Field(5.0, gt=0)
-    unit_attempts: int = Field(3, ge=1)
-    torch_threads: int = Field(0, ge=0)  # 0 leaves the choice to torch
+    lease_ttl_s: float = Field(default=30.0, gt=0)
+    sweep_interval_s: float = Field(default=5.0, gt=0)
+    unit_attempts: int = Field(default=3, ge=1)
+    torch_threads: int = Field(default=0, ge=0)  # 0 leaves the choice to torch
     device: str = "auto"
 
     # Webhooks
     webhook_retry_schedule_s: Annotated[tuple[float, ...], NoDecode] = STANDARD_SCHEDULE_S
-    webhook_timeout_s: float = Field(15.0, gt=0)
+    webhook_timeout_s: float = Field(default=15.0, gt=0)
     webhook_allow_private: Annotated[tuple[str, ...], NoDecode] = ()  # "host:port", or "*" for all
 
     # What is told
-    metrics_port: int = Field(0, ge=0, le=65535)  # a worker's /metrics; 0 is off
+    metrics_port: int = Field(default=0, ge=0, le=65535)  # a worker's /metrics; 0 is off
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
     log_prompts: bool = False

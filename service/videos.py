@@ -6,48 +6,89 @@ OpenAI's field names, and our own after them. Knows nothing of HTTP or Redis.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from models.catalog import Stage
-from service.jobs import Job, JobState
+from service.jobs import Job, JobError, JobState, PromptAt, Record
 
 Pace = Mapping[tuple[str, str], float]
 _CHUNK_STAGES = (Stage.INITIALIZE, Stage.STREAM)
 
 
-def video_object(job: Job, *, queue_position: int | None = None, pace: Pace | None = None) -> dict[str, Any]:
-    """What a client sees of a job. `pace` is seconds a unit, by (model, stage), for the ETA."""
+class Chunks(Record):
+    """Chunks of frames that the streaming stages have made, and have to make."""
+
+    done: int
+    total: int
+
+
+class Usage(Record):
+    gpu_seconds: float
+
+
+class Video(Record):
+    """What a client sees of a job."""
+
+    # As OpenAI names them
+    id: str
+    object: Literal["video"] = "video"
+    model: str
+    status: JobState
+    progress: int  # percent of all the work
+    created_at: int
+    completed_at: int | None
+    expires_at: int | None = None
+    prompt: str
+    size: str
+    seconds: str
+    remixed_from_video_id: str | None = None
+    error: JobError | None
+    # Our own
+    stage: str | None
+    chunks: Chunks
+    frames: int  # that can be watched by now
+    fps: int
+    seed: int
+    prompts: tuple[PromptAt, ...]
+    queue_position: int | None  # videos of yours that go before it
+    eta_s: float | None  # work left at the measured pace, not counting what waits before it
+    stream_url: str | None = None
+    started_at: int | None
+    first_frame_at: int | None
+    usage: Usage
+    quality: dict[str, Any] | None
+    metadata: dict[str, str]
+
+
+def video_of(job: Job, *, queue_position: int | None = None, pace: Pace | None = None) -> Video:
+    """A job as a client sees it. `pace` is seconds a unit, by (model, stage), for the ETA."""
     made = job.generation
-    chunks = [unit for unit in made.plan() if unit.stage in _CHUNK_STAGES]
-    return {
-        "id": job.id,
-        "object": "video",
-        "model": made.model,
-        "status": str(job.state),
-        "progress": 100 * job.units_done // job.units_total,
-        "created_at": int(job.created_at),
-        "completed_at": _whole(job.completed_at),
-        "expires_at": None,
-        "prompt": made.prompt,
-        "size": made.size,
-        "seconds": f"{made.num_frames / made.fps:g}",
-        "remixed_from_video_id": None,
-        "error": job.error.model_dump() if job.error else None,
-        "stage": job.stage if job.state == JobState.IN_PROGRESS else None,
-        "chunks": {"done": min(job.units_done, len(chunks)), "total": len(chunks)},
-        "frames": job.frames,
-        "fps": made.fps,
-        "seed": made.seed,
-        "prompts": [prompt.model_dump() for prompt in made.prompts],
-        "queue_position": queue_position if job.state == JobState.QUEUED else None,
-        "eta_s": _eta_s(job, pace or {}),
-        "stream_url": None,
-        "started_at": _whole(job.started_at),
-        "first_frame_at": _whole(job.first_frame_at),
-        "usage": {"gpu_seconds": round(job.gpu_seconds, 3)},
-        "quality": job.quality,
-        "metadata": job.metadata,
-    }
+    chunks = sum(unit.stage in _CHUNK_STAGES for unit in made.plan())
+    return Video(
+        id=job.id,
+        model=made.model,
+        status=job.state,
+        progress=100 * job.units_done // job.units_total,
+        created_at=int(job.created_at),
+        completed_at=_whole(job.completed_at),
+        prompt=made.prompt,
+        size=made.size,
+        seconds=f"{made.num_frames / made.fps:g}",
+        error=job.error,
+        stage=job.stage if job.state == JobState.IN_PROGRESS else None,
+        chunks=Chunks(done=min(job.units_done, chunks), total=chunks),
+        frames=job.frames,
+        fps=made.fps,
+        seed=made.seed,
+        prompts=made.prompts,
+        queue_position=queue_position if job.state == JobState.QUEUED else None,
+        eta_s=_eta_s(job, pace or {}),
+        started_at=_whole(job.started_at),
+        first_frame_at=_whole(job.first_frame_at),
+        usage=Usage(gpu_seconds=round(job.gpu_seconds, 3)),
+        quality=job.quality,
+        metadata=job.metadata,
+    )
 
 
 def _eta_s(job: Job, pace: Pace) -> float | None:

@@ -24,7 +24,7 @@ from service.outbound import Outbound, Reply
 from service.outbox import Attempt, Delivery, DeliveryState, Outbox
 from service.settings import Settings
 from service.tenants import Tenants
-from service.videos import video_object
+from service.videos import video_of
 
 EVENTS = ("video.in_progress", "video.chunk.completed", "video.completed", "video.failed", "video.cancelled")
 DEFAULT_EVENTS = ("video.completed", "video.failed", "video.cancelled")
@@ -56,7 +56,7 @@ def headers(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes
 def payload(row: Delivery) -> bytes:
     """The body of a row, the same bytes at every attempt."""
     told_at = datetime.fromtimestamp(row.created_at, UTC).isoformat().replace("+00:00", "Z")
-    event = {"type": row.type, "timestamp": told_at, "data": video_object(row.job)}
+    event = {"type": row.type, "timestamp": told_at, "data": video_of(row.job).model_dump(mode="json")}
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
 
 

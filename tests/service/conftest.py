@@ -20,9 +20,7 @@ MakeJob = Callable[..., Job]
 
 @pytest.fixture
 def settings(redis_url: str, tmp_path: Path) -> Settings:
-    return Settings(
-        redis_url=redis_url, data_dir=tmp_path, lease_ttl_s=0.3, redis_timeout_s=1, unit_attempts=3
-    )
+    return Settings(redis_url=redis_url, data_dir=tmp_path, lease_ttl_s=0.3, redis_timeout_s=1, unit_attempts=3)
 
 
 @pytest.fixture

@@ -70,9 +70,7 @@ def test_a_name_of_this_machine_is_refused_after_its_look_up(name: str) -> None:
         post(Outbound(Settings()), f"https://{name}/")
 
 
-@pytest.mark.parametrize(
-    "addresses", [["127.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["8.8.8.8", "::ffff:10.0.0.1"], []]
-)
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["8.8.8.8", "::ffff:10.0.0.1"], []])
 def test_one_private_address_of_a_name_refuses_it(addresses: list[str]) -> None:
     async def resolve(host: str, port: int) -> list[str]:
         return addresses

@@ -1,0 +1,27 @@
+"""`python -m service.api`: serve the API with the settings of the environment."""
+
+from __future__ import annotations
+
+import uvicorn
+
+from service.api.app import create_app
+from service.settings import Settings
+from service.telemetry import configure_logging
+
+
+def main() -> None:
+    settings = Settings()
+    configure_logging(settings)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+if __name__ == "__main__":
+    main()

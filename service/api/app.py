@@ -1,0 +1,44 @@
+"""The HTTP service put together. The only package that imports FastAPI; knows no tensors and no workers."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from service.api import content, health, models, problems, studio, videos, webhooks
+from service.api.deps import Services
+from service.api.middleware import BodyLimit, Surroundings
+from service.settings import Settings
+from service.telemetry import ApiMetrics, StoreCollector
+
+DESCRIPTION = "A prompt becomes one unbroken long video. The shape of OpenAI's Videos API, and more."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The app for one process. Starts while Redis is away, and answers 503 until it is there."""
+    app = FastAPI(
+        title="Longtake",
+        version=version("longtake"),
+        description=DESCRIPTION,
+        redoc_url=None,
+        responses={"default": {"description": "A problem.", "model": problems.Problem}},
+    )
+    app.state.services = Services.open(settings)
+    app.state.registry = CollectorRegistry()
+    app.state.registry.register(StoreCollector(app.state.services.client))
+    problems.install(app)
+    app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
+    app.add_middleware(Surroundings, metrics=ApiMetrics(app.state.registry))
+    for router in (
+        videos.router,
+        videos.reading,
+        content.router,
+        models.router,
+        webhooks.router,
+        health.router,
+        studio.router,
+    ):
+        app.include_router(router)
+    return app

@@ -1,0 +1,86 @@
+"""/v1/videos/{id}/content: the files of a video, by redirect where storage serves them, else from here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
+
+from service.api.deps import Services, ServicesDep, TenantDep, VideoId
+from service.errors import NotFound, NotReady
+from service.jobs import Job, Segment
+
+router = APIRouter(prefix="/v1/videos", tags=["videos"])
+
+Variant = Literal["video", "preview", "thumbnail", "spritesheet"]
+_TYPES = {"video": ("video/mp4", "mp4"), "preview": ("video/mp4", "mp4")}
+_IMAGE = ("image/jpeg", "jpg")
+
+
+@router.get(
+    "/{video_id}/content",
+    response_class=Response,
+    responses={
+        200: {"description": "The file.", "content": {"video/mp4": {}, "image/jpeg": {}}},
+        206: {"description": "The range asked for."},
+        304: {"description": "You have it."},
+        307: {"description": "The storage has it, at a URL that works for a while."},
+    },
+)
+def content(
+    video_id: VideoId, request: Request, use: ServicesDep, tenant: TenantDep, variant: Variant = "video"
+) -> Response:
+    """The finished video, its unrefined preview, or a picture of it. Of a video that was stopped: what was made."""
+    job = use.store.get(tenant, video_id)
+    media_type, ending = _TYPES.get(variant, _IMAGE)
+    filename = f"{job.id}-{variant}.{ending}"
+    if variant in job.artefacts:
+        return _file(use, job.artefacts[variant], filename, media_type, request)
+    if not job.state.is_terminal:
+        raise NotReady(f"The video is {job.state}; its {variant} is there when it is completed.", "variant")
+    segments = _finished_part(use, job) if variant in _TYPES else []
+    if not segments:
+        raise NotFound(f"This video has no {variant}.", "variant")
+    return _joined(use, segments, filename)
+
+
+def _file(use: Services, key: str, filename: str, media_type: str, request: Request) -> Response:
+    if url := use.objects.presign(key, filename, media_type):
+        return RedirectResponse(url, 307, headers={"Cache-Control": "no-store"})
+    path = use.objects.local_path(key)
+    assert path is not None, "storage without URLs has files"
+    answer = FileResponse(
+        path,
+        media_type=media_type,
+        filename=filename,
+        stat_result=os.stat(path),
+        content_disposition_type="inline",
+        headers={"Cache-Control": "private, max-age=3600"},
+    )
+    if request.headers.get("if-none-match") == answer.headers["etag"]:
+        return Response(status_code=304, headers={"ETag": answer.headers["etag"]})
+    return answer
+
+
+def _finished_part(use: Services, job: Job) -> list[Segment]:
+    """The segments of the track that got further."""
+    made = [done.segment for done in use.store.finished_part(job.tenant, job.id) if done.segment]
+    tracks = [[segment for segment in made if segment.track == track] for track in ("refined", "preview")]
+    return max(tracks, key=lambda track: sum(segment.num_frames for segment in track))
+
+
+def _joined(use: Services, segments: list[Segment], filename: str) -> Response:
+    """Init and segments, one after the other, are a fragmented MP4 that plays as it is."""
+    init = use.objects.get(segments[0].init_key)
+
+    def pieces() -> Iterator[bytes]:
+        yield init
+        for segment in segments:
+            yield use.objects.get(segment.key)
+
+    length = len(init) + sum(segment.bytes for segment in segments)
+    headers = {"Content-Length": str(length), "Content-Disposition": f'inline; filename="{filename}"'}
+    return StreamingResponse(pieces(), media_type="video/mp4", headers=headers)

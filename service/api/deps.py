@@ -1,0 +1,73 @@
+"""What routes are given: the services of this process, the caller's tenant, well-formed ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import redis
+from fastapi import Depends, Path, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from service import ids
+from service.database import connect
+from service.errors import NotFound, Unauthorized
+from service.objects import Objects, open_objects
+from service.outbox import Outbox
+from service.queue import Waker, make_celery
+from service.settings import Settings
+from service.store import Store
+from service.tenants import Tenants
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a route may use, built once a process."""
+
+    settings: Settings
+    client: redis.Redis
+    store: Store
+    outbox: Outbox
+    tenants: Tenants
+    objects: Objects
+    waker: Waker
+
+    @classmethod
+    def open(cls, settings: Settings) -> Services:
+        client = connect(settings)
+        return cls(
+            settings=settings,
+            client=client,
+            store=Store(client, settings),
+            outbox=Outbox(client, settings),
+            tenants=Tenants(client, settings),
+            objects=open_objects(settings),
+            waker=Waker(make_celery(settings)),
+        )
+
+
+def services(request: Request) -> Services:
+    opened: Services = request.app.state.services
+    return opened
+
+
+ServicesDep = Annotated[Services, Depends(services)]
+_bearer = HTTPBearer(auto_error=False, description="An API key, `ltk_…`.")
+
+
+def tenant(use: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> str:
+    """The tenant whose key came with the request."""
+    if credentials is None:
+        raise Unauthorized("Send your API key as 'Authorization: Bearer ltk_…'.")
+    return use.tenants.authenticate(credentials.credentials)
+
+
+def video_id(video_id: Annotated[str, Path(description="`video_…`")]) -> str:
+    """An id that is no id is answered like one that is not known."""
+    if not ids.is_id(video_id, "video"):
+        raise NotFound(f"There is no video '{video_id[:100]}'.", "id")
+    return video_id
+
+
+TenantDep = Annotated[str, Depends(tenant)]
+VideoId = Annotated[str, Depends(video_id)]

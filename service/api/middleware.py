@@ -1,0 +1,92 @@
+"""What is done around every request: its id, its body limit, its figures, its log line, its last resort.
+
+Plain ASGI, so that bodies and answers are streamed. Knows no route.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import ids
+from service.api.problems import problem_response
+from service.errors import BodyTooLarge, ServiceError
+from service.telemetry import ApiMetrics
+
+log = logging.getLogger("service.api")
+
+
+class Surroundings:
+    """Outermost: gives the request its id, counts and logs it, and answers for bugs."""
+
+    def __init__(self, app: ASGIApp, metrics: ApiMetrics):
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        request_id, began, status = ids.new("req"), time.perf_counter(), 0
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = ((b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff"))
+                message = {**message, "headers": [*message["headers"], *own]}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_on)
+        except Exception:
+            log.exception("request failed", extra={"request_id": request_id})
+            if status:
+                raise  # half an answer is sent: the connection must break
+            answer = problem_response(
+                ServiceError("This is a fault of ours; please tell us the request id."), request_id
+            )
+            await answer(scope, receive, send_on)
+        finally:
+            self._tell(scope, status, time.perf_counter() - began, request_id)
+
+    def _tell(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self.metrics.requests.labels(method, route, status).inc()
+        self.metrics.seconds.labels(method, route).observe(seconds)
+        extra = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+        log.info("request", extra={**extra, "request_id": request_id})
+
+
+class BodyLimit:
+    """Refuses a body above the limit before it is parsed, and cuts off one that does not say its length."""
+
+    def __init__(self, app: ASGIApp, limit_bytes: int):
+        self.app, self.limit_bytes = app, limit_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        request = Request(scope)
+        said = request.headers.get("content-length", "0")
+        if not said.isdecimal() or int(said[:20]) > self.limit_bytes:
+            refusal = BodyTooLarge(f"The body has more than {self.limit_bytes} bytes.")
+            return await problem_response(refusal, request.state.request_id)(scope, receive, send)
+        seen = 0
+
+        async def receive_counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self.limit_bytes:
+                raise HTTPException(413, f"The body has more than {self.limit_bytes} bytes.")
+            return message
+
+        await self.app(scope, receive_counted, send)
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

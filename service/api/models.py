@@ -1,0 +1,80 @@
+"""/v1/models: what can be asked of each model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from models import catalog
+from models.catalog import Model
+from service.api.deps import TenantDep
+from service.errors import NotFound
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+class Limits(BaseModel):
+    """What a request may ask for, and what it gets where it does not ask."""
+
+    fps: int
+    sizes: list[str]
+    refined_size: str
+    max_frames: int
+    max_seconds: float
+    max_steps: int
+    default_steps: int
+    max_guidance_scale: float
+    default_guidance_scale: float
+    default_anchor_guidance_scale: float
+    default_refine_steps: int
+    default_refine_strength: float
+    max_prompt_chars: int
+    chunk_frames: int
+    new_frames: int  # that each chunk after the first adds
+
+
+class ModelCard(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    owned_by: str = "longtake"
+    description: str
+    licence: str
+    stages: list[str]
+    limits: Limits
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+@router.get("")
+def list_models(tenant: TenantDep) -> ModelList:
+    """Every model, the default one first."""
+    names = sorted(catalog.MODELS, key=lambda name: name != catalog.DEFAULT_MODEL)
+    return ModelList(data=[_card(catalog.MODELS[name]) for name in names])
+
+
+@router.get("/{model_id:path}")
+def get_model(model_id: str, tenant: TenantDep) -> ModelCard:
+    if model_id not in catalog.MODELS:
+        raise NotFound(f"There is no model '{model_id[:100]}'; there is {', '.join(catalog.MODELS)}.", "model")
+    return _card(catalog.MODELS[model_id])
+
+
+def _card(model: Model) -> ModelCard:
+    same_name = {name: getattr(model, name) for name in Limits.model_fields if hasattr(model, name)}
+    own = {
+        "sizes": [str(size) for size in model.sizes],
+        "refined_size": str(model.refined_size),
+        "max_seconds": model.max_frames / model.fps,
+    }
+    return ModelCard(
+        id=model.name,
+        description=model.description,
+        licence=model.licence,
+        stages=[str(stage) for stage in catalog.Stage],
+        limits=Limits(**(same_name | own)),
+    )

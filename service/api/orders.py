@@ -1,0 +1,177 @@
+"""From a request to a job: every field against what the model can do, before anything is stored.
+
+A pure function of the request, the catalogue and the settings; knows nothing of HTTP or Redis.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+
+from models import catalog
+from models.catalog import CatalogError, Model
+from service import ids
+from service.api.schemas import CreateVideo, RefineOptions, Webhook
+from service.errors import DeliveryRefused, InvalidRequest
+from service.jobs import Generation, Job, PromptAt, Refine, WebhookTarget
+from service.outbound import check_url
+from service.settings import Settings
+from service.webhooks import DEFAULT_EVENTS, EVENTS
+
+DEFAULT_SECONDS = 4
+MAX_PROMPTS_CHARS = 8000  # of all prompts together, so that an event stays small enough to post
+
+
+def job_of(order: CreateVideo, tenant: str, settings: Settings) -> Job:
+    """The job that does what was ordered. Raises `InvalidRequest` naming the field and what is allowed."""
+    try:
+        generation = _generation(order, catalog.find(order.model or catalog.DEFAULT_MODEL))
+    except CatalogError as error:
+        raise InvalidRequest(str(error), error.field, error.code) from None
+    return Job(
+        id=ids.new("video"),
+        tenant=tenant,
+        created_at=0,  # the store's clock counts
+        generation=generation,
+        units_total=len(generation.plan()),
+        metadata=order.metadata,
+        webhook=_target(order.webhook, settings) if order.webhook else None,
+        priority=order.priority,
+        deadline_s=order.deadline_s,
+    )
+
+
+def _generation(order: CreateVideo, model: Model) -> Generation:
+    num_frames = _num_frames(order, model)
+    refine = _refine(order, model)
+    return Generation(
+        model=model.name,
+        prompt=_prompt(order.prompt, model, "prompt"),
+        prompts=_schedule(order, model, num_frames),
+        negative_prompt=_short(order.negative_prompt, model, "negative_prompt"),
+        num_frames=num_frames,
+        fps=model.fps,
+        size=str(model.refined_size if refine else model.size),
+        seed=secrets.randbelow(2**31) if order.seed is None else order.seed,
+        steps=_within("steps", order.steps, 1, model.max_steps, model.default_steps),
+        guidance_scale=_scale("guidance_scale", order.guidance_scale, model, model.default_guidance_scale),
+        anchor_guidance_scale=_scale(
+            "anchor_guidance_scale", order.anchor_guidance_scale, model, model.default_anchor_guidance_scale
+        ),
+        refine=refine,
+    )
+
+
+def _num_frames(order: CreateVideo, model: Model) -> int:
+    if order.seconds is not None and order.num_frames is not None:
+        raise InvalidRequest("Give seconds or num_frames, not both.", "num_frames", "conflicting_fields")
+    if order.num_frames is not None:
+        return catalog.check_frames(model, order.num_frames)
+    try:
+        seconds = float(DEFAULT_SECONDS if order.seconds is None else order.seconds)
+    except ValueError:
+        seconds = math.nan
+    longest = model.max_frames / model.fps
+    if not 0.5 / model.fps < seconds <= longest:
+        code = "too_long" if seconds > longest else "too_short" if seconds == seconds else "invalid_value"
+        allowed = f"{model.name} makes {1 / model.fps:g} to {longest:g} seconds"
+        raise InvalidRequest(f"seconds is {order.seconds}; {allowed}.", "seconds", code)
+    return catalog.check_frames(model, round(seconds * model.fps), "seconds")
+
+
+def _refine(order: CreateVideo, model: Model) -> Refine | None:
+    """A video is refined exactly if its size is the model's refined size."""
+    sizes = {str(size): size == model.refined_size for size in model.sizes}
+    if order.size is not None and order.size not in sizes:
+        raise InvalidRequest(
+            f"size is '{order.size}'; {model.name} makes {' and '.join(sizes)}.", "size", "unknown_size"
+        )
+    by_size = None if order.size is None else sizes[order.size]
+    by_refine = None if order.refine is None else order.refine is not False
+    if None not in (by_size, by_refine) and by_size != by_refine:
+        raise InvalidRequest(
+            f"size {order.size} is {'' if by_size else 'not '}refined, and refine says otherwise; "
+            f"{model.size} is made without refinement, {model.refined_size} with it.",
+            "refine",
+            "conflicting_fields",
+        )
+    if by_size is False or by_refine is False:
+        return None
+    asked = order.refine if isinstance(order.refine, RefineOptions) else RefineOptions()
+    return Refine(
+        steps=_within("refine.steps", asked.steps, 1, model.max_steps, model.default_refine_steps),
+        strength=_strength(asked.strength, model),
+        blending=asked.blending,
+    )
+
+
+def _schedule(order: CreateVideo, model: Model, num_frames: int) -> tuple[PromptAt, ...]:
+    """Prompts in the order of their times, each within the video."""
+    before, length_s, chars = -math.inf, num_frames / model.fps, len(order.prompt)
+    for i, entry in enumerate(order.prompts):
+        if not max(0.0, before) <= entry.at_seconds < length_s or entry.at_seconds == before:
+            allowed = f"times grow from 0 to below {length_s:g}, the length of the video"
+            raise InvalidRequest(
+                f"at_seconds is {entry.at_seconds:g}; {allowed}.", f"prompts[{i}].at_seconds", "invalid_value"
+            )
+        _prompt(entry.prompt, model, f"prompts[{i}].prompt")
+        before, chars = entry.at_seconds, chars + len(entry.prompt)
+    if chars > MAX_PROMPTS_CHARS:
+        raise InvalidRequest(
+            f"The prompts have {chars} characters; together at most {MAX_PROMPTS_CHARS}.", "prompts", "too_long"
+        )
+    return tuple(PromptAt(at_seconds=entry.at_seconds, prompt=entry.prompt) for entry in order.prompts)
+
+
+def _prompt(prompt: str, model: Model, field: str) -> str:
+    """The prompt as it was written, if the model understands it."""
+    if not prompt.strip():
+        raise InvalidRequest(f"{field} is empty.", field, "missing_field")
+    catalog.caption(model, _short(prompt, model, field), field)
+    return prompt
+
+
+def _short(prompt: str, model: Model, field: str) -> str:
+    if len(prompt) > model.max_prompt_chars:
+        raise InvalidRequest(
+            f"{field} has {len(prompt)} characters; at most {model.max_prompt_chars}.", field, "too_long"
+        )
+    return prompt
+
+
+def _within(field: str, value: int | None, least: int, most: int, default: int) -> int:
+    if value is None:
+        return default
+    if not least <= value <= most:
+        raise InvalidRequest(f"{field} is {value}; {least} to {most} are possible.", field, "out_of_range")
+    return value
+
+
+def _scale(field: str, value: float | None, model: Model, default: float) -> float:
+    if value is None:
+        return default
+    if not 0 <= value <= model.max_guidance_scale:
+        allowed = f"0 to {model.max_guidance_scale:g} are possible"
+        raise InvalidRequest(f"{field} is {value:g}; {allowed}.", field, "out_of_range")
+    return value
+
+
+def _strength(value: float | None, model: Model) -> float:
+    if value is None:
+        return model.default_refine_strength
+    if not 0 < value <= 1:
+        raise InvalidRequest(f"refine.strength is {value:g}; above 0, to 1.", "refine.strength", "out_of_range")
+    return value
+
+
+def _target(webhook: Webhook, settings: Settings) -> WebhookTarget:
+    events = DEFAULT_EVENTS if webhook.events is None else webhook.events
+    unknown = [event for event in events if event not in EVENTS]
+    if unknown or not events:
+        said = f"There is no event '{unknown[0]}'" if unknown else "events is empty"
+        raise InvalidRequest(f"{said}; there are {', '.join(EVENTS)}.", "webhook.events", "unknown_event")
+    try:
+        check_url(webhook.url, settings.webhook_allow_private)
+    except DeliveryRefused as error:
+        raise InvalidRequest(error.message, "webhook.url", "url_not_allowed") from None
+    return WebhookTarget(url=webhook.url, events=tuple(dict.fromkeys(events)))

@@ -1,0 +1,106 @@
+"""Errors as RFC 9457 documents that also carry OpenAI's `error` member. The only place that words a status."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from service.errors import InvalidRequest, MalformedBody, NotReady, QueueFull, ServiceError, Unauthorized
+
+RETRY_AFTER_S = 5
+_OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 409: "conflict_error", 429: "rate_limit_error"}
+
+
+class OpenAiError(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class Problem(BaseModel):
+    """application/problem+json. `code` is stable; `field` names what is wrong in the request, where one is."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | None
+    request_id: str | None
+    error: OpenAiError
+
+
+def problem_response(error: ServiceError, request_id: str | None) -> JSONResponse:
+    kind = _OPENAI_TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
+    body = Problem(
+        type=f"about:blank#{error.code}",
+        title=error.title,
+        status=error.status,
+        code=error.code,
+        detail=error.message,
+        field=error.field,
+        request_id=request_id,
+        error=OpenAiError(message=error.message, type=kind, param=error.field, code=error.code),
+    )
+    headers = {}
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status == 503 or isinstance(error, QueueFull | NotReady):
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    return JSONResponse(
+        body.model_dump(), status_code=error.status, headers=headers, media_type="application/problem+json"
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Every error of the app becomes a problem document."""
+
+    @app.exception_handler(ServiceError)
+    def service_error(request: Request, error: ServiceError) -> JSONResponse:
+        return problem_response(error, request_id_of(request))
+
+    @app.exception_handler(RequestValidationError)
+    def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem_response(_first_of(list(error.errors())), request_id_of(request))
+
+    @app.exception_handler(HTTPException)
+    def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        answer = problem_response(_of_status(error.status_code, str(error.detail)), request_id_of(request))
+        answer.headers.update(error.headers or {})
+        return answer
+
+
+def request_id_of(request: Request) -> str | None:
+    return getattr(request.state, "request_id", None)
+
+
+def _first_of(errors: list[dict[str, Any]]) -> ServiceError:
+    """The first thing wrong with the request, with the field named as the client wrote it."""
+    first = errors[0]
+    where = [part for part in first["loc"][1:] if not str(part).startswith(("<", "[key]"))]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".") or None
+    if first["type"] == "json_invalid":
+        return MalformedBody(f"The body is not JSON: {first['ctx']['error']}.")
+    if first["type"] == "extra_forbidden":
+        return InvalidRequest(f"There is no field '{field}'.", field, "unknown_field")
+    if first["type"] == "missing":
+        return InvalidRequest(f"'{field}' is needed." if field else "A body is needed.", field, "missing_field")
+    return InvalidRequest(f"{field or 'The body'}: {first['msg']}.", field, "invalid_value")
+
+
+def _of_status(status: int, detail: str) -> ServiceError:
+    """An error of the framework's own: an unknown route, a wrong method, a body that cannot be parsed."""
+    if status == 400:
+        return MalformedBody("The body cannot be read.")
+    error = ServiceError(detail)
+    error.status = status  # type: ignore[misc]
+    error.title = HTTPStatus(status).phrase  # type: ignore[misc]
+    error.code = HTTPStatus(status).name.lower()  # type: ignore[misc]
+    return error

@@ -1,0 +1,107 @@
+"""What clients may send: names and types. What of it a model can do is judged in `service.api.orders`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+MetadataName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+Url = Annotated[str, StringConstraints(max_length=2048)]
+
+
+class Body(BaseModel):
+    """Unknown fields are refused, so that a misspelt one is not silently without effect."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PromptFrom(Body):
+    """From `at_seconds` on, the video follows this prompt."""
+
+    at_seconds: Finite
+    prompt: str
+
+
+class RefineOptions(Body):
+    """How the video is refined; what is left out is the model's own."""
+
+    steps: int | None = None
+    strength: Finite | None = None
+    blending: Literal["randomized", "paper", "middle"] = "randomized"
+
+
+class Webhook(Body):
+    """Where events of this video are posted; the end of it where `events` is left out."""
+
+    url: Url
+    events: tuple[str, ...] | None = None
+
+
+def _written(value: Any) -> Any:
+    """Seconds are a string in OpenAI's API; a number means the same."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Seconds = Annotated[
+    Annotated[str, StringConstraints(max_length=40)],
+    BeforeValidator(_written),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]}),
+]
+
+#: Tags in angle brackets do not appear in the names of fields (see `problems`).
+Refinement = Annotated[
+    Annotated[bool, Tag("<flag>")] | Annotated[RefineOptions, Tag("<options>")],
+    Discriminator(lambda value: "<flag>" if isinstance(value, bool) else "<options>"),
+]
+
+
+class CreateVideo(Body):
+    """The body of POST /v1/videos."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"prompt": "a red circle moving right on a black background", "seconds": "8", "seed": 7}]
+        }
+    )
+
+    prompt: str
+    model: str | None = None
+    seconds: Seconds | None = None
+    num_frames: int | None = None
+    size: str | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    negative_prompt: str = ""
+    prompts: Annotated[tuple[PromptFrom, ...], Field(max_length=50)] = ()
+    steps: int | None = None
+    guidance_scale: Finite | None = None
+    anchor_guidance_scale: Finite | None = None
+    refine: Refinement | None = None
+    interpolate: Literal[False] = False
+    webhook: Webhook | None = None
+    deadline_s: Annotated[float, Field(gt=0, le=30 * 86_400)] | None = None
+    priority: Annotated[int, Field(ge=0, le=9)] = 5
+    metadata: Annotated[dict[MetadataName, MetadataValue], Field(max_length=16)] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        """JSON can spell half a character, which nothing after us could store."""
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("There is text that is not Unicode") from None
+        return value

@@ -1,0 +1,141 @@
+"""/v1/videos: order, look up, list, cancel and delete."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel
+
+from service import objects
+from service.api.deps import Services, ServicesDep, TenantDep, VideoId
+from service.api.forms import JsonOrForm
+from service.api.orders import job_of
+from service.api.schemas import CreateVideo
+from service.errors import InvalidRequest, ServiceError
+from service.jobs import Job, JobState
+from service.store import Idempotency
+from service.telemetry import told
+from service.videos import Video, video_of
+
+router = APIRouter(prefix="/v1/videos", tags=["videos"], route_class=JsonOrForm)
+reading = APIRouter(prefix="/v1/videos", tags=["videos"])
+log = logging.getLogger(__name__)
+
+_KEY = re.compile(r'"?([\x21\x23-\x7e]{1,255})"?')
+
+
+class VideoList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Video]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class Deleted(BaseModel):
+    id: str
+    object: Literal["video.deleted"] = "video.deleted"
+    deleted: bool = True
+
+
+@router.post("", status_code=202)
+def create(
+    order: CreateVideo,
+    response: Response,
+    use: ServicesDep,
+    tenant: TenantDep,
+    idempotency_key: Annotated[str | None, Header(description="The same key and body again: the same video.")] = None,
+) -> Video:
+    """Order a video. It is safe from the moment of this answer; poll `Location`, or name a webhook."""
+    idempotency = None
+    if idempotency_key is not None:
+        idempotency = Idempotency(_read_key(idempotency_key), _fingerprint(order))
+    job, replayed = use.store.submit(job_of(order, tenant, use.settings), idempotency)
+    if replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    else:
+        _keep_order(use, job)
+        use.waker.wake()
+        log.info("video ordered", extra={"job": job.id, **told(job.generation.prompt, use.settings)})
+    response.headers["Location"] = f"{use.settings.public_url}/v1/videos/{job.id}"
+    _pace_client(response, use)
+    return video_of(job, pace=use.store.pace())
+
+
+@reading.get("")
+def list_videos(
+    request: Request,
+    use: ServicesDep,
+    tenant: TenantDep,
+    after: Annotated[str | None, Query(description="The last id of the page before.", max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    order: Literal["asc", "desc"] = "desc",
+    status: JobState | None = None,
+) -> VideoList:
+    """Your videos, the newest first. `metadata[name]=value` keeps those that have it."""
+    wanted = {k[9:-1]: v for k, v in request.query_params.items() if k.startswith("metadata[") and k.endswith("]")}
+    page = use.store.page(tenant, after=after, limit=limit, order=order, status=status, metadata=wanted)
+    pace = use.store.pace()
+    data = [video_of(job, pace=pace) for job in page.jobs]
+    ends = (data[0].id, data[-1].id) if data else (None, None)
+    return VideoList(data=data, first_id=ends[0], last_id=ends[1], has_more=page.has_more)
+
+
+@reading.get("/{video_id}")
+def get(video_id: VideoId, response: Response, use: ServicesDep, tenant: TenantDep) -> Video:
+    """A video as it is now. While it is made, `openai-poll-after-ms` says when to look again."""
+    job, before = use.store.place(tenant, video_id)
+    if not job.state.is_terminal:
+        _pace_client(response, use)
+    return video_of(job, queue_position=before, pace=use.store.pace())
+
+
+@reading.post("/{video_id}/cancel")
+def cancel(video_id: VideoId, use: ServicesDep, tenant: TenantDep) -> Video:
+    """Stop a video; what is made of it stays. Again, or when it is done, it changes nothing."""
+    job = use.store.cancel(tenant, video_id)
+    if job.state.is_terminal:
+        use.waker.wake_delivery()
+    return video_of(job)
+
+
+@reading.delete("/{video_id}")
+def delete(video_id: VideoId, use: ServicesDep, tenant: TenantDep) -> Deleted:
+    """Forget a video in whatever state, with every object of it."""
+    use.store.delete(tenant, video_id)
+    try:
+        use.objects.delete_prefix(objects.key(tenant, video_id) + "/")
+    except ServiceError as error:
+        log.warning("objects left for the sweep", extra={"job": video_id, "reason": error.code})
+    return Deleted(id=video_id)
+
+
+def _keep_order(use: Services, job: Job) -> None:
+    """Beside its objects, so that a lost store can be rebuilt; the video does not wait for it."""
+    try:
+        place = objects.key(job.tenant, job.id, "job.json")
+        use.objects.put(place, job.model_dump_json().encode(), "application/json")
+    except ServiceError as error:
+        log.warning("job.json not stored", extra={"job": job.id, "reason": error.code})
+
+
+def _pace_client(response: Response, use: Services) -> None:
+    poll_ms = use.settings.poll_after_ms
+    response.headers["openai-poll-after-ms"] = str(poll_ms)
+    response.headers["Retry-After"] = str(-(-poll_ms // 1000))
+
+
+def _read_key(header: str) -> str:
+    """The draft standard writes the key in quotes, most clients do not; both are meant alike."""
+    match = _KEY.fullmatch(header)
+    if match is None:
+        raise InvalidRequest("An Idempotency-Key has 1 to 255 visible ASCII characters.", "Idempotency-Key")
+    return hashlib.sha256(match[1].encode()).hexdigest()
+
+
+def _fingerprint(order: CreateVideo) -> str:
+    return hashlib.sha256(order.model_dump_json().encode()).hexdigest()

@@ -134,9 +134,7 @@ def test_a_state_is_not_changed_by_going_on_from_it(film):
 def test_frames_leave_as_soon_as_their_window_is_final(film):
     released = diagonal_by_diagonal(film, lambda blend: blend)
     starts = [start for start, _ in film.spans] + [film.x.shape[1]]
-    expected = [0] * (film.steps - 1) + [
-        stop - start for start, stop in zip(starts, starts[1:], strict=False)
-    ]
+    expected = [0] * (film.steps - 1) + [stop - start for start, stop in zip(starts, starts[1:], strict=False)]
     assert [done.shape[1] for done in released] == expected
 
 

@@ -62,8 +62,7 @@ def test_the_update_mixes_no_frames():
     x, x0, history, noise = torch.randn(4, 4, 24, 5, 7)  # four of [C, F, H, W]
     whole = advance(step, x, x0, history, noise)
     parts = [
-        advance(step, x[:, a:b], x0[:, a:b], history[:, a:b], noise[:, a:b])
-        for a, b in ((0, 1), (1, 12), (12, 24))
+        advance(step, x[:, a:b], x0[:, a:b], history[:, a:b], noise[:, a:b]) for a, b in ((0, 1), (1, 12), (12, 24))
     ]
     assert torch.equal(whole, torch.cat(parts, dim=1))
 

@@ -1,0 +1,115 @@
+"""A video is a pure function of its request: whoever makes its units, in whatever order, after whatever stop."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models import catalog, state
+from models.catalog import Stage
+from models.recipe import Recipe, RefineOptions, VideoRequest
+
+MODEL = catalog.find("tiny-shapes")
+REQUEST = VideoRequest(
+    prompt="a red circle moving right on a black background",
+    num_frames=26,
+    seed=11,
+    steps=2,
+    guidance_scale=2.0,
+    anchor_guidance_scale=2.0,
+)
+
+
+def video(pipeline, request, stages=(Stage.INITIALIZE, Stage.STREAM)):
+    made = [result.frames for unit, result in Recipe(pipeline, MODEL, request).generate() if unit.stage in stages]
+    return np.concatenate(made)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pipeline):
+    return video(pipeline, REQUEST)
+
+
+def test_the_same_request_gives_the_same_bytes(pipeline, undisturbed):
+    assert np.array_equal(video(pipeline, REQUEST), undisturbed)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 12},
+        {"steps": 3},
+        {"guidance_scale": 4.0, "anchor_guidance_scale": 4.0},
+        {"anchor_guidance_scale": 5.0},
+        {"negative_prompt": "green"},
+        {"prompt": "a blue star moving left on a grey background"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_input_of_a_request_takes_effect(pipeline, undisturbed, change):
+    assert not np.array_equal(video(pipeline, replace(REQUEST, **change)), undisturbed)
+
+
+@pytest.mark.parametrize("frames", [1, 7, 16, 17, 24, 25, 41])
+@pytest.mark.parametrize("refine", [None, RefineOptions(2, 0.3)])
+def test_as_many_frames_come_as_were_asked_for(pipeline, frames, refine):
+    request = replace(REQUEST, num_frames=frames, steps=1, refine=refine)
+    width = (MODEL.refined_size if refine else MODEL.size).width
+    made = video(pipeline, request, (Stage.REFINE,) if refine else (Stage.INITIALIZE, Stage.STREAM))
+    assert made.shape == (frames, width, width, 3)
+
+
+def test_a_video_continued_by_another_worker_after_every_unit_is_the_same(pipeline):
+    request = replace(REQUEST, refine=RefineOptions(2, 0.3))
+    states = {}
+    for unit, result in Recipe(pipeline, MODEL, request).generate():
+        needed = {key: states[key] for key in unit.needs}
+        again = Recipe(pipeline, MODEL, request).run(unit, needed)  # a new worker, nothing but the states
+        assert np.array_equal(again.frames, result.frames)
+        assert again.state == result.state
+        states[unit.key] = result.state
+
+
+def test_a_longer_video_begins_with_the_shorter_one(pipeline, undisturbed):
+    assert np.array_equal(video(pipeline, replace(REQUEST, num_frames=40))[:26], undisturbed)
+
+
+def test_a_prompt_takes_over_at_its_chunk_and_no_frame_earlier(pipeline, undisturbed):
+    switched = video(pipeline, replace(REQUEST, prompts=((24, "a blue star moving up"),)))
+    assert np.array_equal(switched[:24], undisturbed[:24])
+    assert not np.array_equal(switched[24:], undisturbed[24:])
+
+
+def test_the_state_of_a_chunk_does_not_grow_with_the_video(pipeline):
+    sizes = [len(r.state) for u, r in Recipe(pipeline, MODEL, replace(REQUEST, num_frames=64, steps=1)).generate()]
+    assert len(set(sizes[1:])) == 1
+    assert sizes[0] < 2.1 * sizes[1]
+
+
+def test_what_is_constant_over_steps_is_computed_once_a_chunk(pipeline):
+    calls = []
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: calls.append(name))
+        for name, module in (
+            ("E_cond", pipeline.cam.frame_embedding),
+            ("anchor tokens", pipeline.apm),
+            ("mixer", pipeline.unet.apm_mixers[0]),
+            ("text keys", pipeline.unet.cross_attentions()[0].to_k),
+            ("text keys of CAM", pipeline.cam.cross_attentions()[0].to_k),
+        )
+    ]
+    recipe = Recipe(pipeline, MODEL, replace(REQUEST, steps=6))
+    states = {}
+    try:
+        for unit, result in recipe.generate():
+            states[unit.key] = result.state
+    finally:
+        for hook in hooks:
+            hook.remove()
+    chunks = sum(unit.stage is Stage.STREAM for unit in recipe.plan)
+    assert sorted(calls) == sorted(["E_cond", "anchor tokens", "mixer", "text keys", "text keys of CAM"] * chunks)
+
+
+def test_states_come_back_bit_for_bit(pipeline):
+    _, result = next(iter(Recipe(pipeline, MODEL, REQUEST).generate()))
+    assert state.dumps(state.loads(result.state)) == result.state

@@ -19,6 +19,8 @@ COMMANDS = {
     "submit": ("longtake.submit", "Ask a running service for a video."),
     "watch": ("longtake.watch", "Follow a video of a running service, and fetch it."),
     "generate": ("longtake.generate", "Make a video here, without the service."),
+    "train": ("longtake.train", "Train the bundled model on drawn shapes."),
+    "evaluate": ("longtake.evaluate", "Measure how well a model follows prompts, and for how long."),
     "keys": ("longtake.keys", "Create, list and revoke API keys."),
 }
 

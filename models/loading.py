@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import diffusers.utils.logging
 import torch
+import transformers.utils.logging
 
 from models.streaming_t2v.pipeline import StreamingPipeline
 
@@ -29,8 +31,10 @@ def load_pipeline(
     folder = find_checkpoint(path_or_name)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     try:
-        pipeline = StreamingPipeline.from_pretrained(folder, torch_dtype=dtype, use_safetensors=True)
+        pipeline = StreamingPipeline.from_pretrained(folder, dtype=dtype, use_safetensors=True)
     except (OSError, ValueError, ImportError, TypeError) as error:
         raise CheckpointError(f"{path_or_name} is not a checkpoint that Longtake can load: {error}") from error
     for part in pipeline.components.values():

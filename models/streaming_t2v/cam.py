@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.modeling_utils import ModelMixin  # noqa: F401 - where diffusers looks for how to load a class
 from torch import Tensor, nn
 
 from models.streaming_t2v.context import Context

@@ -36,6 +36,8 @@ class StreamerSettings:
     chunk_frames: int = 16
     conditioning_frames: int = 8
     hold_known_frames: bool = False  # keep the known frames' latents at every step, instead of making them again
+    use_cam: bool = True  # without it chunks are independent (an ablation)
+    use_apm: bool = True  # without it no chunk sees the anchor (an ablation)
 
 
 class Streamer:
@@ -96,7 +98,7 @@ class Streamer:
 
         def denoise(latents: Tensor, t: Tensor) -> Tensor:
             batch = latents.expand(len(names), -1, -1, -1, -1)
-            memory = cam(batch, t, cam_context, embedded, cam_pooled)
+            memory = cam(batch, t, cam_context, embedded, cam_pooled) if self.settings.use_cam else None
             return guide(unet(batch, t, context, pooled, memory).sample.split(1), *scales)
 
         return denoise
@@ -104,6 +106,8 @@ class Streamer:
     def _anchored(self, names: tuple[str, ...], texts: EncodedText, anchor: Tensor) -> Context:
         """Text mixed with the anchor in the 'full' branch and with the empty anchor in the others."""
         device, dtype = texts.tokens.device, texts.tokens.dtype
+        if not self.settings.use_apm:
+            return self.parts.unet.context(texts.tokens)
         given = anchor.unsqueeze(0).to(device)
         empty = embed_no_anchor(self.parts.image_encoder).to(device)
         embeddings = torch.cat([given if name == "full" else empty for name in names])

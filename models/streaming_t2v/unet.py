@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.modeling_utils import ModelMixin  # noqa: F401 - where diffusers looks for how to load a class
 from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
 from torch import Tensor, nn
 

@@ -1,0 +1,45 @@
+"""`longtake train`: train the bundled model, stage by stage, stopped and resumed at will."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+ORDER = ("vae", "clip", "first_chunk", "cam", "apm", "refiner")
+
+
+@click.command()
+@click.argument("stages", nargs=-1, type=click.Choice([*ORDER, "all", "bundle"]), required=True)
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where progress is kept."
+)
+@click.option("--minutes", type=float, help="Time for each stage, in all its sittings; the stage's own by default.")
+@click.option("--processes", type=int, default=2, show_default=True, help="One thread each; gradients are averaged.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--into", type=click.Path(path_type=Path), help="Where `bundle` writes; the bundled checkpoint by default."
+)
+def train(
+    stages: tuple[str, ...], runs: Path, minutes: float | None, processes: int, seed: int, into: Path | None
+) -> None:
+    """Train STAGES of tiny-shapes on drawn video, each on top of those before it; `bundle` collects the result.
+
+    Stop it whenever you like: the same command goes on where it was, and at most two minutes are lost.
+
+    \b
+    Example:
+      longtake train all
+      longtake train first_chunk --minutes 120
+      longtake train bundle
+    """
+    from longtake.training.bundle import bundle
+    from longtake.training.stages import run
+    from models.loading import BUNDLED
+
+    trained = runs / "tiny-shapes"
+    for stage in (*ORDER, "bundle") if "all" in stages else stages:
+        if stage == "bundle":
+            bundle(trained, into or BUNDLED / "tiny-shapes")
+        else:
+            run(stage, checkpoint=trained, runs=runs, minutes=minutes, processes=processes, seed=seed)

@@ -1,0 +1,154 @@
+"""Does the video show what the prompt says, and does it last? Measured by the tracker of the shapes world.
+
+Owns the held-out prompts and the figures; the streamer makes the frames. Knows nothing of commands or files.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+
+from models import catalog
+from models.shapes import tracker, world
+from models.shapes.language import Caption
+from models.streaming_t2v.streamer import Streamer, StreamerSettings
+from models.streaming_t2v.text import encode
+
+#: Which parts of the method take part in a roll-out.
+VARIANTS = {
+    "full": {},
+    "without CAM": {"use_cam": False, "hold_known_frames": False},
+    "without APM": {"use_apm": False},
+}
+
+
+def held_out_captions(count: int, seed: int = 7) -> list[Caption]:
+    """Captions with one actor whose colour x shape x direction was never trained on."""
+    rng = random.Random(seed)
+    return [world.sample_caption(rng, kept_out=True) for _ in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstChunkScore:
+    """One first chunk against its caption. `speed` is None where the caption leaves it open."""
+
+    colour: bool
+    shape: bool
+    background: bool
+    direction: bool
+    speed: bool | None
+    presence: float
+
+
+@dataclass(frozen=True, slots=True)
+class RollOutScore:
+    """One long video. seam_ratio: mean frame difference at chunk boundaries over that inside chunks."""
+
+    presence: float
+    kept_colour: float
+    kept_shape: float
+    seam_ratio: float
+    drift: float
+
+
+def score_first_chunk(caption: Caption, frames: np.ndarray) -> FirstChunkScore:
+    (actor,) = caption.actors
+    read = tracker.track(torch.from_numpy(frames))
+    return FirstChunkScore(
+        colour=read.colour == actor.colour,
+        shape=read.shape == actor.shape,
+        background=read.background == caption.background,
+        direction=read.motion == actor.motion,
+        speed=read.speed == actor.speed if actor.speed or actor.motion == "staying still" else None,
+        presence=read.presence,
+    )
+
+
+def score_roll_out(caption: Caption, frames: np.ndarray, chunk_starts: list[int]) -> RollOutScore:
+    (actor,) = caption.actors
+    read = tracker.track(torch.from_numpy(frames))
+    shapes = [s is not None and s.shape == actor.shape for s in read.sightings]
+    seam = seam_ratio(frames, chunk_starts)
+    return RollOutScore(read.presence, read.kept_colour(actor.colour), fmean(shapes), seam, drift(frames))
+
+
+def seam_ratio(frames: np.ndarray, chunk_starts: list[int]) -> float:
+    """Mean difference of neighbouring frames across chunk boundaries, over that inside chunks (1: seamless)."""
+    steps = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean((1, 2, 3))  # [F - 1]; step i leads to frame i + 1
+    at_seam = np.isin(np.arange(1, len(frames)), chunk_starts)
+    inside = steps[~at_seam].mean()
+    return float(steps[at_seam].mean() / inside) if inside > 0 else 1.0
+
+
+def drift(frames: np.ndarray, ends: int = 16) -> float:
+    """How far the colours of the last frames are from those of the first: total variation of histograms, 0 to 1."""
+
+    def histogram(part: np.ndarray) -> np.ndarray:
+        bins = (part // 32).astype(np.int32) @ np.array([64, 8, 1])
+        return np.bincount(bins.ravel(), minlength=512) / bins.size
+
+    return float(np.abs(histogram(frames[:ends]) - histogram(frames[-ends:])).sum() / 2)
+
+
+def roll_out(
+    pipeline: Any, model: catalog.Model, caption: Caption, *, num_frames: int, seed: int, **options: Any
+) -> tuple[np.ndarray, list[int]]:
+    """A video of a caption as the streaming stage makes it, and the frames at which chunks start."""
+    settings = StreamerSettings(
+        steps=model.default_steps,
+        guidance_scale=model.default_guidance_scale,
+        anchor_guidance_scale=model.default_anchor_guidance_scale,
+        eta=model.eta,
+        hold_known_frames=model.hold_known_frames,
+    )
+    size = model.size
+    streamer = Streamer(pipeline, replace(settings, **options), height=size.height, width=size.width, seed=seed)
+    tokens = pipeline.unet.config.num_text_tokens
+    with torch.no_grad():
+        text, null = (encode(pipeline.tokenizer, pipeline.text_encoder, [p], tokens) for p in (str(caption), ""))
+    chunk, state = streamer.first_chunk(text, null)
+    chunks, starts = [chunk], []
+    for k in range(1, catalog.count_chunks(model, num_frames)):
+        starts.append(sum(map(len, chunks)))
+        chunk, state = streamer.next_chunk(k, state, text, null)
+        chunks.append(chunk)
+    return np.concatenate(chunks)[:num_frames], starts
+
+
+def evaluate_first_chunks(
+    pipeline: Any, model: catalog.Model, count: int, on_done: Callable[[], None]
+) -> dict[str, float]:
+    """Shares of held-out captions whose first chunk shows what they say."""
+    scores = []
+    for i, caption in enumerate(held_out_captions(count)):
+        frames, _ = roll_out(pipeline, model, caption, num_frames=model.chunk_frames, seed=i)
+        scores.append(score_first_chunk(caption, frames))
+        on_done()
+    return means(scores)
+
+
+def evaluate_roll_outs(
+    pipeline: Any, model: catalog.Model, count: int, num_frames: int, variant: str, on_done: Callable[[], None]
+) -> dict[str, float]:
+    """Means over roll-outs of held-out captions, with the parts of the method that `variant` leaves in."""
+    scores = []
+    for i, caption in enumerate(held_out_captions(count)):
+        made = roll_out(pipeline, model, caption, num_frames=num_frames, seed=i, **VARIANTS[variant])
+        scores.append(score_roll_out(caption, *made))
+        on_done()
+    return means(scores)
+
+
+def means(scores: list[Any]) -> dict[str, float]:
+    """Mean of every field over the scores that have it."""
+
+    def values(name: str) -> Iterator[float]:
+        return (float(value) for score in scores if (value := getattr(score, name)) is not None)
+
+    return {name: fmean(values(name)) for name in scores[0].__slots__}

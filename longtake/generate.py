@@ -1,20 +1,26 @@
-"""`longtake generate`: a video without the service, in this process."""
+"""`longtake generate`: a video without the service, in this process. Its frames are those of the service."""
 
 from __future__ import annotations
 
-import secrets
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from pydantic import ValidationError
 
 from longtake.progress import VideoProgress
-from longtake.request import video_options
+from longtake.request import body_of, video_options
 from models import catalog
-from models.catalog import CatalogError, Model, Stage
+from models.catalog import Stage
+from service.api.orders import job_of
+from service.api.schemas import CreateVideo
+from service.jobs import Generation
+from workers.settings import WorkerSettings
 
 if TYPE_CHECKING:  # tensors are loaded when the request has been found good
-    from models.recipe import VideoRequest
+    from workers import media
 
 
 @click.command()
@@ -30,80 +36,63 @@ def generate(prompt: str, output: Path, **options: Any) -> None:
     Example:
       longtake generate "a red circle moving right on a black background" -o circle.mp4 --seconds 5
     """
-    model = catalog.find(options["model"] or catalog.DEFAULT_MODEL)
-    frames, refined = length(model, options), is_refined(model, options)
-    catalog.caption(model, prompt)
+    settings = WorkerSettings()
+    wanted = understand(body_of(prompt, options), settings)
     if not output.absolute().parent.is_dir():
         raise click.ClickException(f"There is no folder {output.absolute().parent}.")
-
-    from models.recipe import RefineOptions, VideoRequest
-
-    request = VideoRequest(
-        prompt=prompt,
-        negative_prompt=options["negative_prompt"] or "",
-        num_frames=frames,
-        seed=secrets.randbelow(2**31) if options["seed"] is None else options["seed"],
-        steps=options["steps"] or model.default_steps,
-        guidance_scale=model.default_guidance_scale if options["guidance_scale"] is None else options["guidance_scale"],
-        anchor_guidance_scale=model.default_anchor_guidance_scale,
-        refine=RefineOptions(model.default_refine_steps, model.default_refine_strength) if refined else None,
-    )
-    render(model, request, output)
-    click.echo(f"{output}: {frames} frames, {frames / model.fps:g} s, seed {request.seed}")
+    write(wanted, settings, output)
+    seconds = wanted.num_frames / wanted.fps
+    click.echo(f"{output}: {wanted.num_frames} frames of {wanted.size}, {seconds:g} s, seed {wanted.seed}")
 
 
-def length(model: Model, options: dict[str, Any]) -> int:
-    """Frames asked for, with --frames or with --seconds; a chunk's worth where neither is given."""
-    if options["frames"] is not None and options["seconds"] is not None:
-        raise CatalogError("invalid_request", "seconds", "Give --seconds or --frames, not both.")
-    if options["seconds"] is not None:
-        return catalog.check_frames(model, round(options["seconds"] * model.fps), "seconds")
-    return catalog.check_frames(model, options["frames"] or 4 * model.fps, "frames")
+def understand(body: dict[str, Any], settings: WorkerSettings) -> Generation:
+    """The request judged as the API judges it."""
+    try:
+        return job_of(CreateVideo(**body), tenant="", settings=settings).generation
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise click.ClickException(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
 
 
-def is_refined(model: Model, options: dict[str, Any]) -> bool:
-    """A video is refined iff its size is the refined one; where nothing is said, it is."""
-    size, refine = options["size"], options["refine"]
-    if size is None:
-        return refine is not False
-    if size not in map(str, model.sizes):
-        known = " and ".join(map(str, model.sizes))
-        raise CatalogError("unknown_size", "size", f"{model.name} makes {known}, not {size}.")
-    refined = size == str(model.refined_size)
-    if refine is not None and refine != refined:
-        raise CatalogError(
-            "contradiction",
-            "refine",
-            f"Of {model.name}, {model.refined_size} is refined and {model.size} is not.",
-        )
-    return refined
+def write(wanted: Generation, settings: WorkerSettings, output: Path) -> None:
+    """Make the video beside its place, then put it there: a file with that name is whole."""
+    from workers import media
+
+    with VideoProgress() as progress:
+        track = list(encoded(wanted, settings, progress))
+        part = output.with_name(f".{output.name}.part")
+        try:
+            media.join(track[0].init, (made.segment for made in track), part)
+            part.replace(output)
+        finally:
+            part.unlink(missing_ok=True)
 
 
-def render(model: Model, request: VideoRequest, output: Path) -> None:
-    """Make every unit in its order, and join what they show."""
+def encoded(wanted: Generation, settings: WorkerSettings, progress: VideoProgress) -> Iterator[media.Encoded]:
+    """The segments of the video, unit by unit."""
+    progress.show(0, 1, f"loading {wanted.model}")
     import torch
 
     from models.loading import load_pipeline
     from models.recipe import Recipe
     from workers import media
-    from workers.settings import WorkerSettings
+    from workers.workshop import request_of
 
-    torch.set_num_threads(WorkerSettings().torch_threads)  # the frames that the service would make
-    shown = (Stage.REFINE,) if request.refine else (Stage.INITIALIZE, Stage.STREAM)
-    segments: list[media.Encoded] = []
-    with VideoProgress() as progress:
-        progress.show(0, 1, f"loading {model.name}")
-        recipe = Recipe(load_pipeline(model.checkpoint), model, request)
-        total = len(recipe.plan)
-        done = 0
+    torch.set_num_threads(settings.torch_threads)
+    model = catalog.find(wanted.model)
+    device = None if settings.device == "auto" else settings.device
+    recipe = Recipe(load_pipeline(model.checkpoint, device=device), model, request_of(wanted))
+    shown = (Stage.REFINE,) if wanted.refine else (Stage.INITIALIZE, Stage.STREAM)
+    units, of_stage = len(recipe.plan), Counter(unit.stage for unit in recipe.plan)
+    done = 0
 
-        def on_step(step: int, steps: int) -> None:
-            unit = recipe.plan[done]
-            progress.show(done + step / steps, total, f"{unit.stage} {unit.index}, step {step}/{steps}")
+    def on_step(step: int, steps: int) -> None:
+        unit = recipe.plan[done]
+        doing = f"{unit.stage} {unit.index + (unit.stage is not Stage.STREAM)}/{of_stage[unit.stage]}"
+        progress.show(done + step / steps, units, f"{doing}, step {step}/{steps}")
 
-        for unit, made in recipe.generate(on_step):
-            done = unit.position + 1
-            if unit.stage in shown and len(made.frames):
-                segments.append(media.encode(made.frames, fps=model.fps, first_frame=unit.first_frame))
-        progress.show(total, total, "joining")
-        media.join(segments[0].init, (made.segment for made in segments), output)
+    for unit, made in recipe.generate(on_step):
+        done = unit.position + 1
+        if unit.stage in shown and len(made.frames):
+            yield media.encode(made.frames, fps=wanted.fps, first_frame=unit.first_frame)
+    progress.show(units, units, "joining")

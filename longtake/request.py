@@ -33,6 +33,4 @@ def body_of(prompt: str, options: dict[str, Any]) -> dict[str, Any]:
     """The body of POST /v1/videos for these options."""
     body = {"prompt": prompt, "num_frames": options["frames"], **options}
     del body["frames"]
-    if body["refine"]:
-        body["refine"] = {}  # refined, everything else as the model likes it
     return {name: value for name, value in body.items() if value is not None}

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 import redis
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -34,6 +34,7 @@ class ApiMetrics:
     """Requests of one API process."""
 
     def __init__(self, registry: CollectorRegistry):
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         labels = ("method", "route", "status")
         self.requests = Counter("longtake_http_requests_total", "Requests answered.", labels, registry=registry)
         self.seconds = Histogram(
@@ -45,6 +46,8 @@ class WorkerMetrics:
     """Units of one worker process."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY):
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+
         def seconds(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
             return Histogram(f"longtake_{name}_seconds", text, labels, buckets=buckets, registry=registry)
 
@@ -139,7 +142,7 @@ _SECRETS = re.compile(
     r"(ltk_[0-9A-Za-z]+_|whsec_|[Bb]earer\s+|X-Amz-(?:Signature|Credential|Security-Token)=|rediss?://[^\s@/]*:)"
     r"[^\s\"'&@]+"
 )
-_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
 def redact(text: str) -> str:

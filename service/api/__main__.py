@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+
 import uvicorn
 
 from service.api.app import create_app
@@ -12,6 +15,7 @@ from service.telemetry import configure_logging
 def main() -> None:
     settings = Settings()
     configure_logging(settings)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it once more after its clean stop
     uvicorn.run(
         create_app(settings),
         host=settings.host,

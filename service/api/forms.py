@@ -1,7 +1,7 @@
 """Bodies as JSON or as a form: a form becomes the JSON body that says the same.
 
-Forms are what the `openai` SDK sends. Nested fields are written `refine[steps]` or as JSON text. Knows nothing of
-what the fields mean.
+Forms are what the `openai` SDK sends. Nested fields are written `refine[steps]`, `prompts[][prompt]`, or as JSON
+text. Knows nothing of what the fields mean.
 """
 
 from __future__ import annotations
@@ -45,19 +45,35 @@ def _with_body(request: Request, body: bytes) -> Request:
 
 
 async def _read(request: Request) -> dict[str, Any]:
-    """`a[b]=c` is nested; a field that is no text in the API is read as JSON where it is JSON."""
+    """The fields of the form; one that is no text in the API is read as JSON where it is JSON."""
     fields: dict[str, Any] = {}
     async with request.form(max_files=1, max_fields=200) as form:
         for name, value in form.multi_items():
             text = value if isinstance(value, str) else "(a file)"
-            outer, bracket, inner = name.partition("[")
-            if bracket and inner.endswith("]") and outer in _JSON_FIELDS:
-                nested = fields.setdefault(outer, {})
-                if isinstance(nested, dict):
-                    nested[inner[:-1]] = text
+            outer, *inner = name.replace("]", "").split("[")
+            if outer in _JSON_FIELDS:
+                _put(fields, [outer, *inner[:3]], text if inner else _decoded(text))
             else:
-                fields[name] = _decoded(text) if name in _JSON_FIELDS else text
+                fields[name] = text
     return fields
+
+
+def _put(node: Any, path: list[str], value: Any) -> None:
+    """Set `a[b]`, or append to `a[]`; in a list of objects a name that is there already begins the next one."""
+    head, *rest = path
+    if isinstance(node, list):
+        if not rest:
+            node.append(value)
+            return
+        if not node or rest[0] in node[-1]:
+            node.append({})
+        _put(node[-1], rest, value)
+    elif not isinstance(node, dict):
+        raise HTTPException(400, "A field of the form is both a value and a group of values.")
+    elif not rest:
+        node[head] = value
+    else:
+        _put(node.setdefault(head, [] if rest[0] == "" or rest[0].isdecimal() else {}), rest, value)
 
 
 def _decoded(text: str) -> Any:

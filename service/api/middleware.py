@@ -59,7 +59,8 @@ class Surroundings:
         self.metrics.requests.labels(method, route, status).inc()
         self.metrics.seconds.labels(method, route).observe(seconds)
         extra = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
-        log.info("request", extra={**extra, "request_id": request_id})
+        level = logging.DEBUG if route in _PROBES else logging.INFO
+        log.log(level, "request", extra={**extra, "request_id": request_id})
 
 
 class BodyLimit:
@@ -89,4 +90,5 @@ class BodyLimit:
         await self.app(scope, receive_counted, send)
 
 
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

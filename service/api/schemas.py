@@ -48,7 +48,7 @@ class Webhook(Body):
     """Where events of this video are posted; the end of it where `events` is left out."""
 
     url: Url
-    events: tuple[str, ...] | None = None
+    events: list[str] | None = None
 
 
 def _written(value: Any) -> Any:
@@ -85,7 +85,7 @@ class CreateVideo(Body):
     size: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     negative_prompt: str = ""
-    prompts: Annotated[tuple[PromptFrom, ...], Field(max_length=50)] = ()
+    prompts: Annotated[list[PromptFrom], Field(max_length=50)] = Field(default_factory=list)
     steps: int | None = None
     guidance_scale: Finite | None = None
     anchor_guidance_scale: Finite | None = None

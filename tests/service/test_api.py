@@ -122,6 +122,16 @@ def test_a_form_says_the_same_as_json(api: TestClient) -> None:
     prompts = json.dumps([{"at_seconds": 1, "prompt": PROMPT}])
     answer = api.post("/v1/videos", files={"prompt": (None, PROMPT), "prompts": (None, prompts)})
     assert answer.json()["prompts"] == [{"at_seconds": 1.0, "prompt": PROMPT}]
+    events = [("webhook[url]", "https://a.example/"), ("webhook[events][]", "done")]
+    nested = [("prompt", PROMPT), ("prompts[][at_seconds]", "1"), ("prompts[][prompt]", PROMPT)]
+    nested += [("prompts[][at_seconds]", "2"), ("prompts[][prompt]", "a blue star")]
+    answer = api.post("/v1/videos", files=[(name, (None, text)) for name, text in nested])
+    assert [entry["at_seconds"] for entry in answer.json()["prompts"]] == [1.0, 2.0]
+    answer = api.post("/v1/videos", files=[(name, (None, text)) for name, text in nested + events])
+    problem(answer, 422, "unknown_event", "webhook.events")
+    both = [("metadata[a]", "b"), ("metadata[a][b]", "c")]
+    answer = api.post("/v1/videos", files=[(name, (None, text)) for name, text in nested + both])
+    problem(answer, 400, "malformed_body")
     answer = api.post("/v1/videos", files={"prompt": (None, PROMPT), "input_reference": ("a.png", b"x")})
     problem(answer, 422, "unknown_field", "input_reference")
 

@@ -53,10 +53,14 @@ class Database:
 
 
 def source(script: str) -> str:
-    """A script with the key names and the shared steps before it."""
+    """A script with the key names and the shared steps before it.
+
+    When memory runs out new videos are refused, and everything else still runs, so that the old ones can end.
+    """
     folder = resources.files("service") / "lua"
     texts = [(folder / f"{name}.lua").read_text("utf-8") for name in ("steps", script)]
-    return "\n".join([lua_table(), *texts])
+    flags = [] if script == "submit" else ["#!lua flags=allow-oom"]
+    return "\n".join([*flags, lua_table(), *texts])
 
 
 @contextmanager

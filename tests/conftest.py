@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import s3
+from tests.support.s3 import S3Server
 from tests.support.servers import Valkey
 
 
@@ -21,3 +23,14 @@ def redis_url(redis_server: Valkey) -> Iterator[str]:
     """The server's URL; the server is empty before each test."""
     redis_server.flush()
     yield redis_server.url
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One real S3 server for the whole session, with the bucket `s3.BUCKET`."""
+    if not s3.is_installed():
+        pytest.skip("no S3 server here; `make s3-server` installs one")
+    server = S3Server(tmp_path_factory.mktemp("s3")).start()
+    server.client().create_bucket(Bucket=s3.BUCKET)
+    yield server
+    server.kill()

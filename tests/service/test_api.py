@@ -22,6 +22,8 @@ from service.settings import Settings
 from service.store import Store
 from service.tenants import Tenants
 from tests.service.conftest import done, finish
+from tests.support import s3
+from tests.support.s3 import S3Server
 from tests.support.servers import Valkey
 
 PROMPT = "a red circle moving right on a black background"
@@ -401,6 +403,28 @@ def test_the_finished_part_of_a_cancelled_video_can_be_had(
     api.post(f"/v1/videos/{video}/cancel")
     answer = api.get(f"/v1/videos/{video}/content")
     assert (answer.status_code, answer.content) == (200, b"initpart0part1")
+
+
+def test_content_in_s3_is_a_redirect_to_a_url_that_works_without_a_key(
+    settings: Settings, s3_server: S3Server, store: Store, tenants: Tenants
+) -> None:
+    made, token = tenants.create_key()
+    there = Settings(**s3.settings(s3_server.endpoint), redis_url=settings.redis_url)
+    with TestClient(create_app(there), headers={"Authorization": f"Bearer {token}"}) as api:
+        video = order(api)["id"]
+        name = key(made.tenant, video, "video.f1.mp4")
+        open_objects(there).put(name, b"0123456789", "video/mp4")
+        for artefacts in ({}, {"video": name}):
+            claim = store.claim_next("w")
+            assert claim
+            store.commit(claim, done(claim, artefacts=artefacts))
+        answer = api.get(f"/v1/videos/{video}/content", follow_redirects=False)
+        assert answer.status_code == 307
+        part = httpx.get(answer.headers["location"], headers={"Range": "bytes=0-3"})
+        assert (part.status_code, part.content, part.headers["content-type"]) == (206, b"0123", "video/mp4")
+        assert s3_server.endpoint in api.get("/").headers["content-security-policy"]
+        api.delete(f"/v1/videos/{video}")
+        assert open_objects(there).list(f"{made.tenant}/") == []
 
 
 # Models, webhooks, operation

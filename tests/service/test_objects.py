@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -24,24 +23,8 @@ from tests.support.servers import free_port
 NAME = key("tenant_A", "video_A", "preview", "00000012.f3.m4s")
 
 
-@pytest.fixture(scope="module")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    if not s3.is_installed():
-        pytest.skip("no S3 server here; `make s3-server` installs one")
-    server = S3Server(tmp_path_factory.mktemp("s3")).start()
-    server.client().create_bucket(Bucket="videos")
-    yield server
-    server.kill()
-
-
 def s3_settings(endpoint: str) -> Settings:
-    return Settings(
-        storage_url="s3://videos/longtake",
-        s3_endpoint_url=endpoint,
-        s3_access_key_id=s3.ACCESS_KEY,
-        s3_secret_access_key=s3.SECRET_KEY,  # type: ignore[arg-type]
-        presign_ttl_s=60,
-    )
+    return Settings(**s3.settings(endpoint), presign_ttl_s=60)
 
 
 @pytest.fixture(params=["local", "s3"])

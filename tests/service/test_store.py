@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import redis
 
 from service import keys
-from service.errors import IdempotencyMismatch, NotFound, QueueFull, StaleFence, StoreUnavailable
+from service.database import connect
+from service.errors import IdempotencyMismatch, NotFound, QueueFull, StaleFence, StoreFull, StoreUnavailable
 from service.jobs import Claim, Job, JobState, Renewal, WebhookTarget
 from service.settings import Settings
 from service.store import Idempotency, Store
@@ -407,3 +409,17 @@ def test_a_server_that_is_away_is_an_error_soon_and_not_a_hang(store: Store, red
         redis_server.start()
     assert time.monotonic() - start < 1.5
     store.submit(make_job())
+
+
+def test_a_full_store_refuses_new_videos_and_finishes_the_old_ones(tmp_path: Path, settings: Settings) -> None:
+    with Valkey(tmp_path / "small", None, "--maxmemory", "12mb") as server:
+        store = Store(connect(settings.model_copy(update={"redis_url": server.url})), settings)
+        with pytest.raises(StoreFull):
+            for _ in range(settings.tenant_live_jobs):
+                store.submit(make_job(metadata={str(n): "x" * 500 for n in range(16)} | {"y": "z" * 20_000}))
+        claim = claimed(store)
+        store.commit(claim, done(claim))
+        for job in store.page("tenant_A", limit=1000).jobs:
+            store.cancel(job.tenant, job.id)
+            store.delete(job.tenant, job.id)
+        store.submit(make_job())

@@ -43,6 +43,20 @@ FILTERS: dict[str, dict[str, str]] = {
 }
 
 
+BUCKET = "videos"
+
+
+def settings(endpoint: str) -> dict[str, Any]:
+    """The service's settings to store in that server's bucket."""
+    return {
+        "storage_url": f"s3://{BUCKET}/longtake",
+        "s3_endpoint_url": endpoint,
+        "s3_region": REGION,
+        "s3_access_key_id": ACCESS_KEY,
+        "s3_secret_access_key": SECRET_KEY,
+    }
+
+
 def is_installed() -> bool:
     return (BIN / "swift-proxy-server").exists()
 
@@ -137,9 +151,7 @@ class S3Server:
         where = f"--region 1 --zone 1 --ip 127.0.0.1 --port {self.ports[name]} --device d1 --weight 1"
         for step in ("create 4 1 1", f"add {where}", "rebalance"):
             # A ring of one device cannot be balanced, which the last step answers with 1.
-            subprocess.run(
-                [*ring, *step.split()], env=self._env, check=step != "rebalance", capture_output=True
-            )
+            subprocess.run([*ring, *step.split()], env=self._env, check=step != "rebalance", capture_output=True)
 
     def _write(self, name: str, sections: dict[str, dict[str, str]]) -> None:
         lines = []

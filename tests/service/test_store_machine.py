@@ -1,0 +1,159 @@
+"""Whatever the order of events, the store keeps its invariants: a state machine against a plain model of it."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
+
+from service.database import connect
+from service.errors import NotFound, QueueFull, StaleFence
+from service.jobs import Claim, Job, JobState, Renewal, WebhookTarget
+from service.keys import key
+from service.settings import Settings
+from service.store import Store
+from tests.service.conftest import done, make_job
+
+TENANTS = ("tenant_A", "tenant_B")
+HOOK = WebhookTarget(url="https://a.example/", events=("video.completed", "video.failed", "video.cancelled"))
+
+
+class Life(RuleBasedStateMachine):
+    """Jobs of two tenants, three workers, and time that runs out when a rule says so."""
+
+    url: str
+    jobs, claims = Bundle("jobs"), Bundle("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = Settings(redis_url=self.url, lease_ttl_s=1000, unit_attempts=3, tenant_live_jobs=4)
+        self.redis: redis.Redis = connect(self.settings)
+        self.redis.flushall()
+        self.store = Store(self.redis, self.settings)
+        self.ended: dict[str, Job] = {}  # as they were when they ended
+        self.fences: dict[str, int] = {}
+        self.known: dict[str, str] = {}  # id -> tenant, of jobs that are not deleted
+
+    def teardown(self) -> None:
+        self.redis.close()
+
+    def look(self, job: Job) -> None:
+        """A terminal state that was seen once never changes."""
+        if job.state.is_terminal:
+            assert self.ended.setdefault(job.id, job) == job
+
+    @rule(target=jobs, tenant=st.sampled_from(TENANTS), frames=st.sampled_from([8, 32]), priority=st.integers(0, 9))
+    def submit(self, tenant: str, frames: int, priority: int) -> str:
+        job = make_job(tenant, frames, priority=priority, webhook=HOOK)
+        try:
+            self.store.submit(job)
+            self.known[job.id] = tenant
+        except QueueFull:
+            live = [1 for i, t in self.known.items() if t == tenant and i not in self.ended]
+            assert len(live) >= self.settings.tenant_live_jobs
+        return job.id
+
+    @rule(target=claims, worker=st.sampled_from("xyz"))
+    def claim(self, worker: str) -> Claim | None:
+        had_work = self.store.has_work()
+        claim = self.store.claim_next(worker)
+        assert (claim is not None) == had_work
+        if claim:
+            assert claim.fence > self.fences.get(claim.job.id, 0), "fences only grow"
+            self.fences[claim.job.id] = claim.fence
+        return claim
+
+    def holds(self, claim: Claim) -> bool:
+        return self.redis.zscore(key("leases"), claim.job.id) is not None and self.fences[claim.job.id] == claim.fence
+
+    @rule(claim=consumes(claims))
+    def commit(self, claim: Claim | None) -> None:
+        if claim is None:
+            return
+        held = self.holds(claim)
+        try:
+            self.look(self.store.commit(claim, done(claim)))
+            assert held
+        except StaleFence:
+            assert not held
+
+    @rule(claim=consumes(claims), retryable=st.booleans())
+    def fail(self, claim: Claim | None, retryable: bool) -> None:
+        if claim is None:
+            return
+        held = self.holds(claim)
+        try:
+            self.look(self.store.fail(claim, "broken", "Broken.", retryable))
+            assert held
+        except StaleFence:
+            assert not held
+
+    @rule(claim=claims)
+    def release(self, claim: Claim | None) -> None:
+        if claim is not None:
+            held = self.holds(claim)
+            assert (self.store.release(claim) is not None) == held
+
+    @rule(claim=claims)
+    def renew(self, claim: Claim | None) -> None:
+        if claim is not None:
+            assert (self.store.renew(claim) != Renewal.LOST) == self.holds(claim)
+
+    @rule()
+    def time_runs_out(self) -> None:
+        """Every lease is over, and the sweep comes by."""
+        for job_id in self.redis.zrange(key("leases"), 0, -1):
+            self.redis.zadd(key("leases"), {job_id: 1})
+        self.store.expire_leases()
+
+    @rule(job_id=jobs)
+    def cancel(self, job_id: str) -> None:
+        if job_id in self.known:
+            self.look(self.store.cancel(self.known[job_id], job_id))
+
+    @rule(job_id=jobs)
+    def delete(self, job_id: str) -> None:
+        if job_id in self.known:
+            self.store.delete(self.known.pop(job_id), job_id)
+
+    @rule(job_id=jobs)
+    def a_stranger_looks(self, job_id: str) -> None:
+        with pytest.raises(NotFound):
+            self.store.get("tenant_C", job_id)
+
+    @invariant()
+    def every_live_job_is_in_exactly_one_place(self) -> None:
+        leases = set(self.redis.zrange(key("leases"), 0, -1))
+        queues = {tenant: set(self.redis.zrange(key("queue", tenant), 0, -1)) for tenant in TENANTS}
+        waiting = queues["tenant_A"] | queues["tenant_B"]
+        jobs = {job_id: self.store.get(tenant, job_id) for job_id, tenant in self.known.items()}
+        live = {job_id for job_id, job in jobs.items() if not job.state.is_terminal}
+        assert leases | waiting == live and not leases & waiting
+        assert set(self.redis.zrange(key("ready"), 0, -1)) == {tenant for tenant in TENANTS if queues[tenant]}
+        for job in jobs.values():
+            self.look(job)
+            assert job.attempts <= self.settings.unit_attempts
+            assert len(self.store.committed(job.id)) == job.units_done <= job.units_total
+
+    @invariant()
+    def the_figures_are_those_of_the_jobs(self) -> None:
+        states = [self.store.get(tenant, job_id).state for job_id, tenant in self.known.items()]
+        counts = self.redis.hgetall(key("counts"))
+        assert {state: int(counts.get(state, 0)) for state in JobState} == {s: states.count(s) for s in JobState}
+
+    @invariant()
+    def every_end_has_exactly_one_webhook_row(self) -> None:
+        rows = [self.redis.hgetall(key("delivery", row)) for row in self.redis.zrange(key("due"), 0, -1)]
+        told = [row["job_id"] for row in rows]
+        assert len(told) == len(set(told)) and set(self.ended) <= set(told)
+
+
+def test_no_order_of_events_breaks_the_store(redis_url: str) -> None:
+    Life.url = redis_url
+    checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    run_state_machine_as_test(
+        Life,
+        settings=settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=checks),
+    )

@@ -1,0 +1,180 @@
+"""The whole service as real processes: Valkey, API, delivery, render workers. Each in a group of its own.
+
+Short times throughout (a lease of 2 s, a sweep every half second), so that what takes minutes in service takes
+seconds here. Ends by pid what it has started, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.servers import Valkey, free_port
+from workers import heartbeat, media
+
+ROOT = Path(__file__).parents[2]
+KEY = "ltk_house_of_tests"
+PROMPT = "a red circle moving right on a black background"
+
+
+class Process:
+    """One process and whatever it starts."""
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path):
+        self.name, self.log = name, folder / f"{name}.log"
+        everything = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        with self.log.open("ab") as log:
+            self.popen = subprocess.Popen(
+                command, env=everything, cwd=folder, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def signal_group(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, number)
+
+    def kill(self) -> None:
+        """As a lost machine: parent and child at once, without a word."""
+        self.signal_group(signal.SIGKILL)
+        self.popen.wait()
+
+    def pause(self) -> None:
+        self.signal_group(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.signal_group(signal.SIGCONT)
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """Ask the parent, as a supervisor does; its exit code."""
+        self.resume()
+        self.popen.terminate()
+        try:
+            return self.popen.wait(seconds)
+        finally:
+            self.kill()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A completed video and the digest of each of its frames."""
+
+    video: dict[str, Any]
+    frame_hashes: list[str]
+
+
+class House:
+    """Everything but the workers starts at once; workers as a test needs them."""
+
+    def __init__(self, folder: Path, **settings: str):
+        self.folder, self.port, self.metrics_ports = folder, free_port(), dict[str, int]()
+        self.valkey = Valkey(folder / "valkey").start()
+        self.environment = {
+            "LONGTAKE_REDIS_URL": self.valkey.url,
+            "LONGTAKE_DATA_DIR": str(folder / "data"),
+            "LONGTAKE_PORT": str(self.port),
+            "LONGTAKE_BOOTSTRAP_KEY": KEY,
+            "LONGTAKE_LEASE_TTL_S": "2",
+            "LONGTAKE_SWEEP_INTERVAL_S": "0.5",
+            "LONGTAKE_WEBHOOK_ALLOW_PRIVATE": "*",
+            "LONGTAKE_WEBHOOK_RETRY_SCHEDULE_S": "0,0.2,0.2,0.2",
+            "LONGTAKE_PRELOAD": "tiny-shapes",
+            "LONGTAKE_LOG_FORMAT": "text",
+        } | settings
+        self.processes: list[Process] = []
+        self.http = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}",
+            headers={"Authorization": f"Bearer {KEY}"},
+            timeout=20.0,
+            trust_env=False,
+        )
+        self.api = self.run("api", "service.api")
+        self.courier = self.run("deliver", "workers", "deliver")
+        until(lambda: self.answers() and heartbeat.read(self.folder / "deliver.json"), "API and delivery")
+
+    # Processes
+
+    def run(self, name: str, *module: str, **environment: str) -> Process:
+        self.metrics_ports[name] = free_port()
+        own = {
+            "LONGTAKE_HEARTBEAT_FILE": str(self.folder / f"{name}.json"),
+            "LONGTAKE_METRICS_PORT": str(self.metrics_ports[name]),
+        }
+        command = [sys.executable, "-m", *module]
+        process = Process(name, command, self.environment | own | environment, self.folder)
+        self.processes.append(process)
+        return process
+
+    def worker(self, name: str, *, kill_at: str = "") -> Process:
+        """A render worker with its model loaded; with `kill_at` one that kills itself there."""
+        module = ("tests.support.killable",) if kill_at else ("workers", "render")
+        process = self.run(name, *module, LONGTAKE_TEST_KILL_AT=kill_at)
+        until(lambda: self.beat(name) == "ready", f"worker {name}")
+        return process
+
+    def beat(self, name: str) -> str | None:
+        said = heartbeat.read(self.folder / f"{name}.json")
+        return said["state"] if said else None
+
+    def answers(self) -> bool:
+        with suppress(httpx.HTTPError):
+            return self.http.get("/readyz").is_success
+        return False
+
+    def close(self) -> None:
+        for process in reversed(self.processes):
+            process.kill()
+        self.valkey.stop()
+        self.http.close()
+
+    # Videos
+
+    def submit(self, **body: Any) -> str:
+        """A short, refined video unless the body says otherwise."""
+        short = {"prompt": PROMPT, "num_frames": 32, "seed": 7, "steps": 2, "refine": {"steps": 2}}
+        answer = self.http.post("/v1/videos", json=short | body)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def video(self, video_id: str) -> dict[str, Any]:
+        decoded: dict[str, Any] = self.http.get(f"/v1/videos/{video_id}").raise_for_status().json()
+        return decoded
+
+    def ended(self, video_id: str, seconds: float = 120.0) -> dict[str, Any]:
+        terminal = ("completed", "failed", "cancelled")
+        until(lambda: self.video(video_id)["status"] in terminal, f"the end of {video_id}", seconds)
+        return self.video(video_id)
+
+    def finished(self, video_id: str) -> Finished:
+        video = self.ended(video_id)
+        assert video["status"] == "completed", video["error"]
+        return Finished(video, self.frames(video_id))
+
+    def frames(self, video_id: str, variant: str = "video") -> list[str]:
+        target = self.folder / f"{video_id}.mp4"
+        target.write_bytes(self.content(video_id, variant))
+        return media.frame_hashes(target)
+
+    def content(self, video_id: str, variant: str = "video") -> bytes:
+        answer = self.http.get(f"/v1/videos/{video_id}/content", params={"variant": variant})
+        return answer.raise_for_status().content
+
+    def metrics(self, name: str) -> str:
+        url = "/metrics" if name == "api" else f"http://127.0.0.1:{self.metrics_ports[name]}/metrics"
+        return self.http.get(url).raise_for_status().text
+
+
+def until(true: Any, what: str, seconds: float = 120.0) -> None:
+    """Wait for it; AssertionError where it does not come."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} s"
+        time.sleep(0.05)

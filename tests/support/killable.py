@@ -1,0 +1,53 @@
+"""A render worker that is killed at a chosen call of its store or its storage: `commit:before:3`.
+
+Run as `python -m tests.support.killable` with LONGTAKE_TEST_KILL_AT. Every boundary of a unit is such a call, so
+every boundary can be reached without a hook in the product. The whole process group goes, as a machine would.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from celery import signals
+
+from workers import app, renderer
+from workers.settings import WorkerSettings
+
+
+class Doomed:
+    """The real thing, until the n-th call of one method: killed before it, or when it has been done."""
+
+    def __init__(self, real: Any, method: str, moment: str, left: int):
+        self._real, self._method, self._moment, self._left = real, method, moment, left
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._real, name)
+        return self._call if name == self._method else real
+
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        self._left -= 1
+        if self._left == 0 and self._moment == "before":
+            die()
+        answer = getattr(self._real, self._method)(*args, **kwargs)
+        if self._left == 0:
+            die()
+        return answer
+
+
+def die() -> None:
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+def arm(**_: Any) -> None:
+    method, moment, left = os.environ["LONGTAKE_TEST_KILL_AT"].split(":")
+    shop = renderer.opened[0]
+    shop.store = Doomed(shop.store, method, moment, int(left))  # type: ignore[assignment]
+    shop.objects = Doomed(shop.objects, method, moment, int(left))  # type: ignore[assignment]
+
+
+signals.worker_process_init.connect(arm)  # after the renderer's own, which opens the shop
+
+if __name__ == "__main__":
+    app.run("render", WorkerSettings(), extra_modules=["tests.support.killable"])

@@ -1,0 +1,102 @@
+"""Training can be stopped at any moment, and every stage learns what it is there to learn."""
+
+from __future__ import annotations
+
+import functools
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from longtake.training import loop
+from longtake.training.autoencoder import AutoencoderStage
+from longtake.training.bundle import PARTS, bundle
+from longtake.training.clip_pair import ClipStage
+from longtake.training.first_chunk import FirstChunkStage
+from longtake.training.refiner import RefinerStage
+from longtake.training.streaming import ApmStage, CamStage
+from models.loading import load_pipeline
+
+
+class LineStage:
+    """y = 3 x, learned by one weight; writes what it found into a file."""
+
+    name = "line"
+    curve = loop.Curve(rate=0.05, warm_up_steps=1, ema=0.9)
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.learner: nn.Module = nn.Linear(1, 1)
+
+    def loss(self, rng, done):
+        x = torch.randn(32, 1)
+        return (self.learner(x) - 3 * x).square().mean()
+
+    def finish(self, learner):
+        (self.folder / "slope").write_text(str(learner.weight.item()))
+        return "found"
+
+
+def learn(folder: Path, seconds: float, processes: int = 1) -> None:
+    build = functools.partial(LineStage, folder)
+    loop.train(build, minutes=seconds / 60, progress=folder / "line.pt", processes=processes, seed=1)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_stage_learns_and_keeps_its_average(tmp_path, processes):
+    learn(tmp_path, 2.0, processes)
+    assert float((tmp_path / "slope").read_text()) == pytest.approx(3, abs=0.1)
+
+
+def test_a_stage_that_was_stopped_goes_on_where_it_was(tmp_path):
+    learn(tmp_path, 0.5)
+    steps = torch.load(tmp_path / "line.pt", weights_only=True)["step"]
+    learn(tmp_path, 1.0)
+    state = torch.load(tmp_path / "line.pt", weights_only=True)
+    assert state["step"] > steps
+    assert state["elapsed_s"] == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_stage_that_is_done_is_not_trained_again(tmp_path):
+    learn(tmp_path, 0.5)
+    steps = torch.load(tmp_path / "line.pt", weights_only=True)["step"]
+    learn(tmp_path, 0.5)
+    assert torch.load(tmp_path / "line.pt", weights_only=True)["step"] == steps
+
+
+def test_the_rate_warms_up_stays_and_falls_to_its_last():
+    curve = loop.Curve(rate=1.0, warm_up_steps=10, flat=0.5, last=0.1)
+    assert curve.at(0, 0.0) == pytest.approx(0.1)
+    assert curve.at(100, 0.5) == pytest.approx(1.0)
+    assert curve.at(100, 0.75) == pytest.approx(0.55)
+    assert curve.at(100, 1.0) == pytest.approx(0.1)
+
+
+@pytest.mark.timeout(600)
+def test_every_stage_builds_on_those_before_and_the_result_loads(tmp_path):
+    torch.set_num_threads(1)
+    rng = random.Random(0)
+    for build in (AutoencoderStage, ClipStage, FirstChunkStage, CamStage, ApmStage, RefinerStage):
+        stage = build(tmp_path / "trained")
+        loss = stage.loss(rng, 0.0)
+        loss.backward()
+        learning = [p for p in stage.learner.parameters() if p.requires_grad]
+        assert loss.isfinite(), stage.name
+        assert all(p.grad is not None for p in learning), stage.name
+        stage.finish(stage.learner)
+    bundle(tmp_path / "trained", tmp_path / "checkpoint")
+    pipeline = load_pipeline(tmp_path / "checkpoint")
+    assert set(pipeline.components) == set(PARTS)
+    assert all(p.dtype is torch.float32 for p in pipeline.unet.parameters())
+
+
+def test_the_apm_stage_leaves_the_temporal_layers_as_they_are(tmp_path):
+    for build in (AutoencoderStage, ClipStage, FirstChunkStage, CamStage, ApmStage):
+        stage = build(tmp_path)
+        stage.finish(stage.learner)
+    frozen = {name for name, p in stage.learner["unet"].named_parameters() if not p.requires_grad}
+    temporal = ("transformer_in", "temp_attentions", "temp_convs")
+    assert frozen
+    assert all(any(part in name for part in temporal) for name in frozen)

@@ -13,7 +13,12 @@ from service.settings import Settings
 
 router = APIRouter(include_in_schema=False)
 
-_FILES = {"index.html": "text/html", "studio.js": "text/javascript", "studio.css": "text/css"}
+_FILES = {
+    "index.html": "text/html",
+    "studio.js": "text/javascript",
+    "studio.css": "text/css",
+    "icon.svg": "image/svg+xml",
+}
 
 
 @router.get("/")

@@ -509,7 +509,7 @@ def test_the_studio_is_served_under_a_strict_policy(api: TestClient) -> None:
     policy = page.headers["content-security-policy"]
     assert page.status_code == 200 and "default-src 'none'" in policy and "unsafe" not in policy
     assert "<script>" not in page.text and " style=" not in page.text and "onclick" not in page.text
-    for name in ("studio.js", "studio.css"):
+    for name in ("studio.js", "studio.css", "icon.svg"):
         answer = api.get(f"/studio/{name}")
         assert answer.status_code == 200 and answer.headers["x-content-type-options"] == "nosniff"
     assert api.get("/studio/..%2f..%2fsettings.py").status_code == 404

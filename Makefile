@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 READY  := .venv/.ready
+S3     := .cache/s3-server/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test lint fmt train s3-server lock clean
@@ -25,7 +26,7 @@ demo: setup      ## One video through the whole service, with its webhook and it
 serve: setup     ## The service on http://127.0.0.1:8000
 	$(BIN)/longtake serve
 
-test: setup lint ## Everything that can be checked on this machine
+test: setup s3-server lint ## Everything that can be checked on this machine
 	$(BIN)/pytest
 
 lint: setup      ## Style, types, floors
@@ -40,6 +41,13 @@ fmt: setup       ## Bring the style in order
 
 train: setup     ## Train the bundled model again, in stages that can be stopped and resumed
 	$(BIN)/longtake train
+
+s3-server: $(S3)  ## A real S3 server for the tests (OpenStack Swift), in an environment of its own
+
+$(S3):
+	rm -rf .cache/s3-server && $(PYTHON) -m venv .cache/s3-server
+	.cache/s3-server/bin/pip install --quiet --disable-pip-version-check -r tests/support/s3-server.txt
+	@touch $@
 
 lock:            ## Write requirements.lock anew from pyproject.toml
 	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock

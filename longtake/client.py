@@ -38,6 +38,9 @@ class Client:
     def cancel(self, video_id: str) -> dict[str, Any]:
         return self._json("POST", f"/v1/videos/{video_id}/cancel")
 
+    def webhook_secret(self) -> str:
+        return str(self._json("GET", "/v1/webhooks/secret")["secret"])
+
     def download(self, video_id: str, target: Path, variant: str = "video") -> None:
         """Write the video beside the target first, so that a broken download leaves no half file there."""
         part = target.with_name(target.name + ".part")

@@ -1,0 +1,5 @@
+"""`python -m longtake` is the `longtake` command."""
+
+from longtake.command import main
+
+main()

@@ -1,0 +1,40 @@
+"""Both /metrics, as a real Prometheus reads them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from tests.support.house import House
+
+pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("worker")]
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)"
+)
+
+
+@needs_promtool
+@pytest.mark.parametrize("process", ["api", "render", "deliver"])
+def test_prometheus_accepts_the_metrics(house: House, process: str) -> None:
+    house.finished(house.submit(num_frames=16, refine=False))
+    text = house.metrics(process)
+    judged = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+
+
+def test_a_worker_counts_what_it_makes(house: House) -> None:
+    house.finished(house.submit(num_frames=16, refine=False))
+    text = house.metrics("render")
+    for name in (
+        "longtake_unit_duration_seconds_count",
+        "longtake_time_to_first_chunk_seconds_count",
+        "longtake_job_duration_seconds_count",
+        "longtake_frames_generated_total",
+        "longtake_gpu_seconds_total",
+        "longtake_worker_last_heartbeat_timestamp_seconds",
+    ):
+        values = [float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name)]
+        assert values and max(values) > 0, name

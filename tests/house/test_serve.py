@@ -1,0 +1,135 @@
+"""`longtake serve`: starts, says when it can work, goes on where it stopped, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.support import checkpoint
+from tests.support.house import PROMPT, ROOT, until
+from tests.support.servers import free_port
+
+pytestmark = pytest.mark.processes
+
+KEY = "ltk_chosen_before_the_start"
+
+
+class Served:
+    """One `longtake serve`, spoken to over HTTP alone."""
+
+    def __init__(self, folder: Path, *options: str, **environment: str):
+        self.data = folder / "data"
+        command = [sys.executable, "-m", "longtake", "serve", "--port", str(free_port()), "--data", str(self.data)]
+        self.popen = subprocess.Popen(
+            [*command, *options],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "LONGTAKE_LEASE_TTL_S": "2", **environment},
+            stdout=subprocess.PIPE,
+            stderr=(folder / "serve.log").open("ab"),
+            text=True,
+            start_new_session=True,
+        )
+        assert self.popen.stdout is not None
+        self.line = self.popen.stdout.readline()
+        _, self.url, _, self.key, *_ = [*self.line.split(), "", "", "", ""]
+
+    def call(self, method: str, path: str, **request: object) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return httpx.request(method, self.url + path, headers=headers, trust_env=False, **request)  # type: ignore[arg-type]
+
+    def status(self, video_id: str) -> str:
+        return str(self.call("GET", f"/v1/videos/{video_id}").json()["status"])
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.popen.pid).children(recursive=True)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.popen.send_signal(number)
+        return self.popen.wait(60)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    started: list[Served] = []
+    folder = checkpoint.working_folder(tmp_path)
+
+    def start(*options: str, **environment: str) -> Served:
+        started.append(Served(folder, *options, **environment))
+        return started[-1]
+
+    yield start
+    for served in started:
+        if served.popen.poll() is None:
+            served.stop()
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_it_stops_cleanly_and_goes_on_with_what_was_in_work(serve: Callable[..., Served]) -> None:
+    first = serve()
+    assert first.line.startswith("ready http://127.0.0.1:")
+    assert first.key.startswith("ltk_")
+    order = {"prompt": PROMPT, "num_frames": 80, "steps": 8, "refine": False}
+    video = first.call("POST", "/v1/videos", json=order).json()["id"]
+    until(lambda: first.call("GET", f"/v1/videos/{video}").json()["frames"] >= 16, "the first chunk")
+    family = first.family()
+    assert len(family) >= 5  # queue, API, delivery, a worker and its child
+    assert first.stop(signal.SIGINT) == 0
+    assert gone(family)
+
+    again = serve()
+    assert first.key not in again.line  # it is shown once
+    again.key = first.key
+    until(lambda: again.status(video) == "completed", "the end")
+    assert again.stop() == 0
+
+
+def test_it_is_not_brought_down_by_a_child_that_dies(serve: Callable[..., Served]) -> None:
+    served = serve(LONGTAKE_BOOTSTRAP_KEY=KEY)
+    assert served.key == KEY
+    named = {" ".join(child.cmdline()): child for child in served.family()}
+    for name, child in named.items():
+        if name.endswith(("workers render", "service.api")):
+            child.kill()
+    order = {"prompt": PROMPT, "num_frames": 16, "steps": 2, "refine": False}
+
+    def accepted() -> bool:
+        try:
+            return served.call("POST", "/v1/videos", json=order).is_success
+        except httpx.TransportError:
+            return False
+
+    until(accepted, "the API")
+    video = served.call("GET", "/v1/videos").json()["data"][0]["id"]
+    until(lambda: served.status(video) == "completed", "the end")
+
+
+def test_nothing_outlives_a_supervisor_that_is_killed(serve: Callable[..., Served]) -> None:
+    served = serve()
+    family = served.family()
+    served.stop(signal.SIGKILL)
+    until(lambda: gone(family), "the end of every process", 30.0)
+
+
+def test_two_cannot_have_one_folder_and_the_second_says_why(serve: Callable[..., Served], tmp_path: Path) -> None:
+    serve()
+    second = serve()
+    assert second.popen.wait(30) == 1
+    assert "Another `longtake serve` runs on" in (tmp_path / "serve.log").read_text()
+
+
+def test_a_port_in_use_is_said_in_one_sentence(serve: Callable[..., Served], tmp_path: Path) -> None:
+    port = serve().url.rsplit(":", 1)[1]
+    other = serve("--data", str(tmp_path / "other"), "--port", port)
+    assert other.popen.wait(30) == 1
+    assert f"Port {port} of 127.0.0.1 is in use" in (tmp_path / "serve.log").read_text()

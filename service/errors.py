@@ -5,16 +5,16 @@ Raised by the service and the workers, turned into RFC 9457 documents by `servic
 
 from __future__ import annotations
 
-from typing import ClassVar
+from http import HTTPStatus
 
 
 class ServiceError(Exception):
     """`message` is for a person; `field` names the request field that is wrong, where one is."""
 
-    code: ClassVar[str] = "internal_error"
-    status: ClassVar[int] = 500
-    title: ClassVar[str] = "Something went wrong on our side"
-    retryable: ClassVar[bool] = False
+    code = "internal_error"
+    status = 500
+    title = "Something went wrong on our side"
+    retryable = False
 
     def __init__(self, message: str, field: str | None = None):
         super().__init__(message)
@@ -31,7 +31,15 @@ class InvalidRequest(ServiceError):
     def __init__(self, message: str, field: str | None = None, code: str | None = None):
         super().__init__(message, field)
         if code is not None:
-            self.code = code  # type: ignore[misc]
+            self.code = code
+
+
+class HttpError(ServiceError):
+    """What the framework itself refuses: an unknown route, a wrong method."""
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status, self.title, self.code = status, HTTPStatus(status).phrase, HTTPStatus(status).name.lower()
 
 
 class MalformedBody(ServiceError):

@@ -50,7 +50,7 @@ class Video(Record):
     fps: int
     seed: int
     prompts: tuple[PromptAt, ...]
-    queue_position: int | None  # videos of yours that go before it
+    queue_position: int | None  # videos of yours that go before it; told where one video is asked for
     eta_s: float | None  # work left at the measured pace, not counting what waits before it
     stream_url: str | None = None
     started_at: int | None

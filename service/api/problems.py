@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from service.errors import InvalidRequest, MalformedBody, NotReady, QueueFull, ServiceError, Unauthorized
+from service.errors import HttpError, InvalidRequest, MalformedBody, NotReady, QueueFull, ServiceError, Unauthorized
 
 RETRY_AFTER_S = 5
 _OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 409: "conflict_error", 429: "rate_limit_error"}
@@ -72,7 +71,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        answer = problem_response(_of_status(error.status_code, str(error.detail)), request_id_of(request))
+        status, detail = error.status_code, str(error.detail)
+        own = MalformedBody("The body cannot be read.") if status == 400 else HttpError(status, detail)
+        answer = problem_response(own, request_id_of(request))
         answer.headers.update(error.headers or {})
         return answer
 
@@ -93,14 +94,3 @@ def _first_of(errors: list[dict[str, Any]]) -> ServiceError:
     if first["type"] == "missing":
         return InvalidRequest(f"'{field}' is needed." if field else "A body is needed.", field, "missing_field")
     return InvalidRequest(f"{field or 'The body'}: {first['msg']}.", field, "invalid_value")
-
-
-def _of_status(status: int, detail: str) -> ServiceError:
-    """An error of the framework's own: an unknown route, a wrong method, a body that cannot be parsed."""
-    if status == 400:
-        return MalformedBody("The body cannot be read.")
-    error = ServiceError(detail)
-    error.status = status  # type: ignore[misc]
-    error.title = HTTPStatus(status).phrase  # type: ignore[misc]
-    error.code = HTTPStatus(status).name.lower()  # type: ignore[misc]
-    return error

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import ssl
+import subprocess
 import time
+from pathlib import Path
 
+import certifi
 import pytest
 
 from service.errors import DeliveryRefused
@@ -106,6 +111,39 @@ def test_the_receiver_is_called_by_its_name_at_the_checked_address() -> None:
         assert post(outbound, f"http://receiver.example:{port}/a?b=c").status == 200
         (request,) = receiver.received
         assert (request.headers["host"], request.path) == (f"receiver.example:{port}", "/a?b=c")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A certificate for receiver.example, of an authority that outgoing connections trust."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    place, name = tmp_path / "cert.pem", "receiver.example"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    made += ["-keyout", str(place), "-out", str(tmp_path / "ca.pem")]
+    made += ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+    subprocess.run(made, check=True, capture_output=True)
+    place.write_text(place.read_text() + (tmp_path / "ca.pem").read_text())
+    monkeypatch.setattr(certifi, "where", lambda: str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(place)
+    return context
+
+
+def test_tls_is_checked_against_the_name_and_not_against_the_address(certificate: ssl.SSLContext) -> None:
+    asked: list[str | None] = []
+    certificate.sni_callback = lambda socket, name, context: asked.append(name)  # type: ignore[assignment]
+
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    with Receiver(tls=certificate) as receiver:
+        port = receiver.address.split(":")[1]
+        outbound = Outbound(Settings(webhook_allow_private=("*",)), resolve)
+        assert post(outbound, f"https://receiver.example:{port}/").status == 200
+        with pytest.raises(DeliveryRefused, match="ConnectError"):
+            post(outbound, f"https://other.example:{port}/")
+    assert asked == ["receiver.example", "other.example"] and len(receiver.received) == 1
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed() -> None:

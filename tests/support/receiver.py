@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
@@ -27,9 +28,12 @@ class Received:
 
 
 class Receiver:
-    """Answers the n-th request with the n-th of `answers`, and every later one with the last."""
+    """Answers the n-th request with the n-th of `answers`, and every later one with the last.
 
-    def __init__(self, *answers: Answer):
+    With `tls` it speaks HTTPS, with that context's certificate.
+    """
+
+    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None):
         self.answers = answers or (Answer(),)
         self.received: list[Received] = []
         receiver = self
@@ -52,6 +56,8 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property

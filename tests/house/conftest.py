@@ -9,8 +9,6 @@ import pytest
 from tests.support import checkpoint
 from tests.support.house import House, Process
 
-pytest_plugins: list[str] = []
-
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:

@@ -56,7 +56,7 @@ def test_a_cancelled_video_stops_within_a_step_and_its_beginning_can_be_seen(hou
 
 def test_a_stopped_worker_gives_its_unit_back_at_once(house: House, resting: Process) -> None:
     second = house.worker("second")
-    video = house.submit(num_frames=24, steps=250, refine=False)
+    video = house.submit(num_frames=24, steps=80, refine=False)
     until(lambda: house.video(video)["status"] == "in_progress", "the start")
     began = time.monotonic()
     assert second.stop() == 0

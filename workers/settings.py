@@ -14,7 +14,7 @@ class WorkerSettings(Settings):
 
     # On a CPU the number of threads decides how sums are split, and so the last bits of a frame. One, the same
     # for every worker, keeps a video the same wherever its units are made; more workers use more cores.
-    torch_threads: int = Field(1, ge=1)
+    torch_threads: int = Field(default=1, ge=1)
     heartbeat_file: Path | None = None  # renewed every second while the worker lives: a liveness probe
     preload: str = ""  # a model to load before the first video asks for it
     metrics_host: str = "127.0.0.1"  # where `metrics_port` listens

@@ -227,5 +227,5 @@ class Store:
         return read_job(as_mapping(row))
 
 
-def _holder(claim: Claim) -> tuple[str, int, str]:
-    return claim.job.id, claim.fence, claim.worker_id
+def _holder(claim: Claim) -> tuple[str, int]:
+    return claim.job.id, claim.fence

@@ -1,9 +1,9 @@
 -- One unit is done: its record, the progress, the events, and what comes next. False for a stale fence.
-local id, fence, worker, position, done, stage, seconds = unpack(ARGV, 1, 7)
-local frames, artefacts, quality, chunk_event_id, end_event_id = unpack(ARGV, 8, 12)
+local id, fence, position, done, stage, seconds = unpack(ARGV, 1, 6)
+local frames, artefacts, quality, chunk_event_id, end_event_id = unpack(ARGV, 7, 11)
 local now = now_ms()
 
-if not holds(id, fence, worker) or get(id, 'units_done') ~= position then
+if not holds(id, fence) or get(id, 'units_done') ~= position then
   -- The same commit again, because its answer was lost, is answered as the first time.
   local before = redis.call('LINDEX', K.committed(id), position)
   return before == done and read(id)

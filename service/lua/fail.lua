@@ -1,6 +1,6 @@
 -- A unit went wrong: once more where that may help and attempts are left, else the job has failed.
-local id, fence, worker, code, message, retryable, unit_attempts, event_id = unpack(ARGV)
-if not holds(id, fence, worker) then return false end
+local id, fence, code, message, retryable, unit_attempts, event_id = unpack(ARGV)
+if not holds(id, fence) then return false end
 if get(id, 'cancel_requested') then
   settle(id, 'cancelled', event_id, now_ms())
 elseif retryable == '1' and tonumber(get(id, 'attempts')) < tonumber(unit_attempts) then

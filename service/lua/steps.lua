@@ -20,9 +20,9 @@ end
 -- The job of that tenant's, or nothing: a stranger's job looks like none.
 local function owned(tenant, id) return get(id, 'tenant') == tenant end
 
--- Does this claim still hold the job?
-local function holds(id, fence, worker)
-  return redis.call('ZSCORE', K.leases, id) and get(id, 'fence') == fence and get(id, 'worker') == worker
+-- Does this claim still hold the job? Every claim of a job has a fence of its own.
+local function holds(id, fence)
+  return redis.call('ZSCORE', K.leases, id) and get(id, 'fence') == fence
 end
 
 local function change_state(id, to)

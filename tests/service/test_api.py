@@ -89,6 +89,12 @@ def test_the_video_object_has_openais_fields_and_ours(api: TestClient) -> None:
     assert video["chunks"] == {"done": 0, "total": 4} and abs(video["created_at"] - time.time()) < 5
 
 
+def test_a_new_video_wakes_a_worker_and_a_repeated_order_does_not(api: TestClient, client: redis.Redis) -> None:
+    for _ in range(3):
+        api.post("/v1/videos", json={"prompt": PROMPT}, headers={"Idempotency-Key": "once"})
+    assert client.llen("longtake:celery:render") == 1
+
+
 def test_every_field_reaches_the_job(api: TestClient, store: Store, tenants: Tenants) -> None:
     fields = {
         "seconds": 3, "seed": 5, "negative_prompt": "blur", "steps": 9, "guidance_scale": 3.5,

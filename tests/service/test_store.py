@@ -96,6 +96,19 @@ def test_a_lost_worker_costs_one_unit_and_its_late_commit_is_refused(store: Stor
     assert store.commit(new, done(new)).units_done == 2
 
 
+def test_a_workers_own_older_claim_is_refused_too(store: Store) -> None:
+    """It was paused, lost the unit, and has claimed it again: only the newer claim counts."""
+    store.submit(make_job())
+    old = claimed(store, "same")
+    store.release(old)
+    new = claimed(store, "same")
+    for refused in (lambda: store.commit(old, done(old)), lambda: store.fail(old, "any", "any", True)):
+        with pytest.raises(StaleFence):
+            refused()
+    assert store.renew(old) == Renewal.LOST and store.release(old) is None
+    assert store.commit(new, done(new)).units_done == 1
+
+
 def test_a_heartbeat_keeps_the_lease(store: Store) -> None:
     store.submit(make_job())
     claim = claimed(store)
@@ -307,6 +320,14 @@ def test_a_key_used_for_another_request_is_refused_and_belongs_to_its_tenant(sto
     with pytest.raises(IdempotencyMismatch):
         store.submit(make_job(), Idempotency("once", "other"))
     assert store.submit(make_job("tenant_B"), Idempotency("once", "other"))[1] is False
+
+
+def test_a_key_is_forgotten_after_its_time(client: redis.Redis, settings: Settings) -> None:
+    store = Store(client, settings.model_copy(update={"idempotency_ttl_s": 1}))
+    first, _ = store.submit(make_job(), Idempotency("once", "print"))
+    time.sleep(1.1)
+    again, replayed = store.submit(make_job(), Idempotency("once", "other"))
+    assert not replayed and again.id != first.id
 
 
 def test_a_tenant_has_so_many_live_videos_and_no_more(client: redis.Redis, settings: Settings) -> None:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from service.errors import ServiceError
 from service.jobs import Claim, Renewal
 
 log = logging.getLogger(__name__)
@@ -78,7 +77,7 @@ class Lease:
             asked_at = time.monotonic()
             try:
                 self._known = self._store.renew(self._claim)
-            except ServiceError as error:
+            except Exception as error:  # whatever it is: a heartbeat that ends without a word loses the unit
                 log.warning("lease not renewed", extra={"job": self._claim.job.id, "reason": str(error)})
                 if time.monotonic() > held_until:  # the store must think it lost, whatever became of the store
                     self._known = Renewal.LOST

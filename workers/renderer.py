@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.process import active_children
 from celery import current_app, shared_task, signals
-from prometheus_client import start_http_server
+from prometheus_client import Gauge, start_http_server
 
 from models import catalog
 from service import queue
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from workers.workshop import Workshop
 
 log = logging.getLogger(__name__)
+
+PEAK = Gauge("longtake_gpu_memory_peak_bytes", "The most GPU memory that this worker has used; 0 without a GPU.")
 
 opened: list[Workshop] = []  # one, in the child
 
@@ -53,6 +55,7 @@ def open_shop(**_: Any) -> None:
 
     settings = WorkerSettings()
     torch.set_num_threads(settings.torch_threads)
+    PEAK.set_function(torch.cuda.max_memory_allocated)
     if settings.metrics_port:
         start_http_server(settings.metrics_port, addr=settings.metrics_host)
     shop = Workshop.open(settings)

@@ -164,7 +164,8 @@ class House:
         return media.frame_hashes(target)
 
     def content(self, video_id: str, variant: str = "video") -> bytes:
-        answer = self.http.get(f"/v1/videos/{video_id}/content", params={"variant": variant})
+        path = f"/v1/videos/{video_id}/content"
+        answer = self.http.get(path, params={"variant": variant}, follow_redirects=True)
         return answer.raise_for_status().content
 
     def metrics(self, name: str) -> str:

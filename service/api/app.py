@@ -29,6 +29,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.registry = CollectorRegistry()
     app.state.registry.register(StoreCollector(app.state.services.client))
     problems.install(app)
+    app.openapi = lambda: problems.describe(app)  # type: ignore[method-assign]
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
     app.add_middleware(Surroundings, metrics=ApiMetrics(app.state.registry))
     for router in (

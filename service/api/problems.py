@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from service.errors import HttpError, InvalidRequest, MalformedBody, NotReady, QueueFull, ServiceError, Unauthorized
 
+MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 _OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 409: "conflict_error", 429: "rate_limit_error"}
 
@@ -53,9 +54,7 @@ def problem_response(error: ServiceError, request_id: str | None) -> JSONRespons
         headers["WWW-Authenticate"] = "Bearer"
     if error.status == 503 or isinstance(error, QueueFull | NotReady):
         headers["Retry-After"] = str(RETRY_AFTER_S)
-    return JSONResponse(
-        body.model_dump(), status_code=error.status, headers=headers, media_type="application/problem+json"
-    )
+    return JSONResponse(body.model_dump(), status_code=error.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -76,6 +75,17 @@ def install(app: FastAPI) -> None:
         answer = problem_response(own, request_id_of(request))
         answer.headers.update(error.headers or {})
         return answer
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The app's OpenAPI document, with problems under their own media type."""
+    document = FastAPI.openapi(app)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            content = operation["responses"]["default"]["content"]
+            for kind in set(content) - {MEDIA_TYPE}:
+                content[MEDIA_TYPE] = content.pop(kind)
+    return document
 
 
 def request_id_of(request: Request) -> str | None:

@@ -64,12 +64,16 @@ def service(data: Path, receiver_address: str) -> Iterator[tuple[str, str]]:
         "LONGTAKE_BOOTSTRAP_KEY": "ltk_demo",
     }
     command = [sys.executable, "-m", "longtake", "serve", "--port", str(free_port()), "--data", str(data)]
-    serving = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    with (data / "serve.log").open("w") as log:
+        serving = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+        )
     try:
+        click.echo("starting the service ...")
         assert serving.stdout is not None
         line = serving.stdout.readline()
         if not line.startswith("ready "):
-            raise click.ClickException(f"The service did not start; its logs are in {data}/logs.")
+            raise click.ClickException(f"The service did not start; see {data}/serve.log.")
         click.echo(line.rstrip())
         _, url, _, key = line.split()
         yield url, key

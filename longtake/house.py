@@ -26,7 +26,7 @@ from service.tenants import Tenants
 from workers import heartbeat
 
 READY_WITHIN_S, LOOK_EVERY_S, GIVE_UP_AFTER_RESTARTS = 180.0, 0.2, 3
-SHARED = ("redis_url", "data_dir", "host", "port")  # settings that every child is told
+SHARED = ("redis_url", "data_dir", "host", "port", "log_format")  # settings that every child is told
 
 
 @dataclass
@@ -68,8 +68,13 @@ class House:
     @cached_property
     def settings(self) -> Settings:
         """The settings of the environment, with what this command decides."""
-        own = {"redis_url": self.server.url} if self.server else {}
-        return Settings().model_copy(update={"data_dir": self.data, "host": self.host, "port": self.port} | own)
+        given = Settings()
+        own: dict[str, object] = {"data_dir": self.data, "host": self.host, "port": self.port}
+        if self.server:
+            own["redis_url"] = self.server.url
+        if "log_format" not in given.model_fields_set:
+            own["log_format"] = "text"  # on one machine a person reads the logs
+        return given.model_copy(update=own)
 
     def start_redis(self) -> None:
         if self.server:

@@ -43,11 +43,11 @@ class ClipPool:
         """latest: the highest first frame (0: always the start of the scene); keep_pixels: how many frames of them."""
         self.vae, self.size, self.frames, self.fresh = vae.eval().requires_grad_(False), size, frames, fresh
         self.pairs, self.latest, self.keep_pixels = pairs, latest, keep_pixels
-        self.ring: deque[Clip] = deque(maxlen=256)
+        self.ring: deque[Clip] = deque(maxlen=512)
 
     def batch(self, rng: random.Random, count: int) -> list[Clip]:
         """So many clips, after drawing the fresh ones."""
-        self.ring.extend(self._draw(rng, self.fresh if len(self.ring) >= count else 2 * count))
+        self.ring.extend(self._draw(rng, self.fresh if len(self.ring) >= count else count))
         return rng.sample(list(self.ring), count)
 
     @torch.no_grad()

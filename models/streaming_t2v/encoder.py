@@ -22,8 +22,9 @@ COORDINATE_CHANNELS = 9
 class VideoEncoder(UNet3DConditionModel):
     """UNet3DConditionModel whose spatial cross-attentions read a `Context`.
 
-    `coordinates` adds planes with the frame's number and the place to the input (not published; small networks
-    have too few zero-padded borders to know where and when they are). Use a subclass.
+    `coordinates` adds planes with the frame's number and the place to the input, and a `MotionEmbedding` to the time
+    embedding (not published: a small network has too few zero-padded borders to know where and when it is, and takes
+    too long to find out that a direction word means another place in every frame). Use a subclass.
     """
 
     def _build(self, coordinates: bool, **network: Any) -> None:
@@ -31,9 +32,10 @@ class VideoEncoder(UNet3DConditionModel):
         UNet3DConditionModel.__init__.__wrapped__(self, **network)
         self.coordinates = coordinates
         if coordinates:
-            old = self.conv_in
+            old, text_dim = self.conv_in, network["time_cond_proj_dim"]
             channels = old.in_channels + COORDINATE_CHANNELS
             self.conv_in = nn.Conv2d(channels, old.out_channels, kernel_size=3, padding=1)
+            self.motion_embedding = MotionEmbedding(text_dim, self.time_embedding.linear_2.out_features)
         for layer, attention in enumerate(self.cross_attentions()):
             attention.set_processor(ContextAttention(layer))
 
@@ -47,18 +49,28 @@ class VideoEncoder(UNet3DConditionModel):
         keys, values = zip(*(project(attention, text_tokens) for attention in self.cross_attentions()), strict=True)
         return Context(keys, values)
 
-    def _time(self, sample: Tensor, timestep: Tensor | float, timestep_cond: Tensor | None) -> Tensor:
+    def _time(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float,
+        timestep_cond: Tensor | None,
+        frame_numbers: Tensor | None = None,
+    ) -> Tensor:
         """Timestep (one for all samples, or one each) -> embedding of every frame, [B*F, 4C]."""
         steps = torch.as_tensor(timestep, device=sample.device).reshape(-1).expand(sample.shape[0])
         embedding = self.time_embedding(self.time_proj(steps).to(sample.dtype), timestep_cond)
-        return embedding.repeat_interleave(sample.shape[2], dim=0)
+        embedding = embedding.repeat_interleave(sample.shape[2], dim=0)
+        if self.coordinates:
+            numbers = _numbers(sample, frame_numbers)
+            embedding = embedding + self.motion_embedding(timestep_cond, numbers.to(sample)).flatten(0, 1)
+        return embedding
 
-    def _input(self, sample: Tensor) -> Tensor:
+    def _input(self, sample: Tensor, frame_numbers: Tensor | None = None) -> Tensor:
         """Latents [B, C, F, H, W] -> features of every frame [B*F, C', H, W]."""
         frames = sample.shape[2]
         if self.coordinates:
-            planes = coordinate_planes(frames, sample.shape[3], sample.shape[4]).to(sample)
-            sample = torch.cat([sample, planes.expand(sample.shape[0], -1, -1, -1, -1)], dim=1)
+            planes = coordinate_planes(_numbers(sample, frame_numbers).cpu(), sample.shape[3], sample.shape[4])
+            sample = torch.cat([sample, planes.to(sample)], dim=1)
         sample = self.conv_in(sample.transpose(1, 2).flatten(0, 1))
         return self.transformer_in(sample, num_frames=frames, return_dict=False)[0]
 
@@ -75,6 +87,34 @@ class VideoEncoder(UNet3DConditionModel):
         return middle
 
 
+class MotionEmbedding(nn.Module):
+    """Text and frame number -> embedding: their product says where a named motion has led to by that frame."""
+
+    def __init__(self, text_dim: int, out_dim: int, width: int = 128):
+        super().__init__()
+        self.text = nn.Linear(text_dim, width)
+        self.frame = nn.Linear(3, width)
+        self.hidden = nn.Linear(3 * width, width)
+        self.out = nn.Linear(width, out_dim)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, pooled: Tensor, frame_numbers: Tensor) -> Tensor:
+        """[B, D] and [B, F] -> [B, F, out_dim]."""
+        when = frame_numbers / 7.5 - 1
+        frame = self.frame(torch.stack([when, (torch.pi * when).sin(), (torch.pi * when).cos()], dim=-1))
+        text = self.text(pooled).unsqueeze(1).expand_as(frame)
+        hidden = self.hidden(torch.cat([text, frame, text * frame], dim=-1))
+        embedding: Tensor = self.out(nn.functional.silu(hidden))
+        return embedding
+
+
+def _numbers(sample: Tensor, frame_numbers: Tensor | None) -> Tensor:
+    """Frame numbers of latents [B, C, F, H, W], [B, F]: 0, 1, 2, … where none are given."""
+    numbers = torch.arange(sample.shape[2], device=sample.device)[None] if frame_numbers is None else frame_numbers
+    return numbers.expand(sample.shape[0], -1)
+
+
 def skip_channels(block_out_channels: Sequence[int], layers_per_block: int) -> list[int]:
     """Channels of the skips in their order; 12 for the published network."""
     channels = [block_out_channels[0]]
@@ -84,12 +124,12 @@ def skip_channels(block_out_channels: Sequence[int], layers_per_block: int) -> l
     return channels
 
 
-def coordinate_planes(frames: int, height: int, width: int) -> Tensor:
-    """Where and when: frame number, row and column, each with a sine and a cosine; [1, 9, F, H, W]."""
-    when = torch.arange(frames) / 7.5 - 1  # -1 to 1 over the 16 frames of a chunk
+def coordinate_planes(frame_numbers: Tensor, height: int, width: int) -> Tensor:
+    """Where and when: frame number, row and column, each with a sine and a cosine; [B, F] -> [B, 9, F, H, W]."""
+    when = (frame_numbers / 7.5 - 1)[:, :, None, None]  # -1 to 1 over the 16 frames of a chunk
     rows, columns = (2 * (torch.arange(n) + 0.5) / n - 1 for n in (height, width))
-    grid = torch.stack(torch.meshgrid(when, rows, columns, indexing="ij"))  # [3, F, H, W]
-    return torch.cat([grid, (torch.pi * grid).sin(), (torch.pi * grid).cos()]).unsqueeze(0)
+    grid = torch.stack(torch.broadcast_tensors(when, rows[:, None], columns), dim=1)  # [B, 3, F, H, W]
+    return torch.cat([grid, (torch.pi * grid).sin(), (torch.pi * grid).cos()], dim=1)
 
 
 def context_of(block: nn.Module, context: Context) -> dict[str, Any]:

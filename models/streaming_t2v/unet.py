@@ -87,17 +87,19 @@ class StreamingUNet3D(VideoEncoder):
         encoder_hidden_states: Context | Tensor,
         timestep_cond: Tensor | None = None,
         memory: Memory | None = None,
+        frame_numbers: Tensor | None = None,
     ) -> UNet3DConditionOutput:
         """Predict noise (or velocity) for latents [B, C, F, H, W] at a timestep (one, or one a sample).
 
         encoder_hidden_states: a `Context` made once, or text tokens [B, T, D]. memory: CAM's features at this step.
+        frame_numbers: [B, F] where frames are not 0, 1, 2, … (networks with `coordinates`).
         """
         context = encoder_hidden_states
         if isinstance(context, Tensor):
             context = self.context(context)
         batch, frames = sample.shape[0], sample.shape[2]
-        time = self._time(sample, timestep, timestep_cond)
-        skips = self._down(self._input(sample), time, context, frames)
+        time = self._time(sample, timestep, timestep_cond, frame_numbers)
+        skips = self._down(self._input(sample, frame_numbers), time, context, frames)
         x = self._mid(skips[-1], time, context, frames)
         if memory is not None:
             injected = zip(self.cam_injectors, skips, memory.skips, strict=True)

@@ -11,11 +11,9 @@ import pytest
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("workers.render", "fastapi"),
         ("workers.render", "celery"),
         ("workers.renderer", "torch"),  # the parent of a render worker stays small
         ("workers.courier", "torch"),
-        ("longtake.command", "torch"),
         ("longtake.serve", "torch"),
         ("longtake.generate", "torch"),
         ("longtake.submit", "torch"),

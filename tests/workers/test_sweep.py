@@ -1,0 +1,73 @@
+"""What a round of the sweep repairs. Real store, real storage, a real broker; nobody else works meanwhile."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from celery import Celery
+
+from service import queue
+from service.errors import StoreUnavailable
+from service.settings import Settings
+from tests.workers.conftest import DrawingShop, make_job
+from workers.render import render_next
+from workers.sweep import Sweeper, sweep, waiting
+
+
+@pytest.fixture
+def app(settings: Settings) -> Celery:
+    return queue.make_celery(settings)
+
+
+def test_work_that_nobody_was_told_of_gets_one_wake_up(shop: DrawingShop, app: Celery) -> None:
+    shop.store.submit(make_job(16))
+    for _ in range(5):
+        sweep(shop.store, shop.objects, app)
+    assert waiting(app, queue.RENDER_QUEUE) == 1  # they do not pile up
+    assert waiting(app, queue.DELIVER_QUEUE) == 1
+
+
+def test_no_work_wakes_no_renderer(shop: DrawingShop, app: Celery) -> None:
+    sweep(shop.store, shop.objects, app)
+    assert waiting(app, queue.RENDER_QUEUE) == 0
+
+
+def test_the_unit_of_a_lost_worker_can_be_claimed_again(shop: DrawingShop, app: Celery, settings: Settings) -> None:
+    job, _ = shop.store.submit(make_job(16))
+    lost = shop.store.claim_next("a worker that dies")
+    assert lost is not None and shop.store.claim_next("another") is None
+    time.sleep(1.1 * settings.lease_ttl_s)
+    sweep(shop.store, shop.objects, app)
+    found = shop.store.claim_next("another")
+    assert found is not None and found.job.id == job.id and found.fence > lost.fence
+
+
+def test_the_objects_of_a_deleted_video_are_erased_and_no_others(
+    shop: DrawingShop, app: Celery, settings: Settings
+) -> None:
+    doomed, _ = shop.store.submit(make_job(16))
+    kept, _ = shop.store.submit(make_job(16))
+    while render_next(shop):
+        pass
+    shop.store.delete(doomed.tenant, doomed.id)
+    time.sleep(1.1 * settings.lease_ttl_s)  # whoever was writing to it has stopped by then
+    sweep(shop.store, shop.objects, app)
+    assert shop.objects.list(f"{doomed.tenant}/{doomed.id}/") == []
+    assert shop.objects.list(f"{kept.tenant}/{kept.id}/")
+
+
+def test_a_round_that_fails_is_followed_by_another(shop: DrawingShop, app: Celery) -> None:
+    rounds = []
+
+    class Away:
+        def expire_leases(self) -> int:
+            rounds.append(time.monotonic())
+            raise StoreUnavailable("no answer") if len(rounds) == 1 else ZeroDivisionError("a bug")
+
+    sweeper = Sweeper(Away(), shop.objects, app, interval_s=0.02)  # type: ignore[arg-type]
+    sweeper.start()
+    time.sleep(0.3)
+    sweeper.stop()
+    sweeper.join(5)
+    assert len(rounds) >= 3 and not sweeper.is_alive()

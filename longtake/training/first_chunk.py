@@ -1,4 +1,4 @@
-"""Stage `first_chunk`: text encoder and text-to-video network of 16 frames, learned together.
+"""Stage `first_chunk`: the text-to-video network of 16 frames, on top of the frozen text encoder.
 
 Owns the tiny network's size and its noise schedule; the loop is `training.loop`.
 """
@@ -13,10 +13,11 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import CLIPTextModel
 
 from longtake.training.clips import Clip, ClipPool
 from longtake.training.loop import Curve
-from longtake.training.vocabulary import NUM_TOKENS, WIDTH, make_text_encoder, make_tokenizer
+from longtake.training.vocabulary import NUM_TOKENS, WIDTH, make_tokenizer
 from models.streaming_t2v.text import EncodedText, encode
 from models.streaming_t2v.unet import StreamingUNet3D
 
@@ -60,9 +61,9 @@ class FirstChunkStage:
     def __init__(self, checkpoint: Path):
         self.folder = checkpoint
         self.tokenizer = make_tokenizer()
+        self.text = CLIPTextModel.from_pretrained(checkpoint / "text_encoder").requires_grad_(False)
         network = StreamingUNet3D(**NETWORK, up_block_types=UP_BLOCKS, cam=False, apm=False, num_text_tokens=NUM_TOKENS)
-        self.learner: nn.Module = nn.ModuleDict({"unet": network, "text": make_text_encoder(self.tokenizer)})
-        without_dropout(self.learner)
+        self.learner: nn.Module = without_dropout(network)
         self.scheduler = DDIMScheduler(**SCHEDULE)
         vae = AutoencoderKL.from_pretrained(checkpoint / "vae")
         self.clips = ClipPool(vae, size=64, frames=16, fresh=4, pairs=0.12)
@@ -73,17 +74,12 @@ class FirstChunkStage:
         chosen = [sorted(rng.sample(range(16), frames)) for _ in clips]
         latents = torch.stack([clip.latents[:, at] for clip, at in zip(clips, chosen, strict=True)])
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            text = self.encode(self.learner["text"], captions(clips, rng))
-            numbers = torch.tensor(chosen)
-            return velocity_loss(self.learner["unet"], self.scheduler, latents, text, frame_numbers=numbers)
-
-    def encode(self, text_encoder: nn.Module, prompts: list[str]) -> EncodedText:
-        return encode(self.tokenizer, text_encoder, prompts, NUM_TOKENS)
+            with torch.no_grad():
+                text = encode(self.tokenizer, self.text, captions(clips, rng), NUM_TOKENS)
+            return velocity_loss(self.learner, self.scheduler, latents, text, frame_numbers=torch.tensor(chosen))
 
     def finish(self, learner: nn.Module) -> str:
-        learner["unet"].save_pretrained(self.folder / "first_chunk")
-        learner["text"].save_pretrained(self.folder / "text_encoder")
-        self.tokenizer.save_pretrained(self.folder / "tokenizer")
+        learner.save_pretrained(self.folder / "first_chunk")
         self.scheduler.save_pretrained(self.folder / "scheduler")
         return f"written to {self.folder}; `longtake evaluate` measures it"
 
@@ -103,8 +99,9 @@ def velocity_loss(network: nn.Module, scheduler: Any, latents: Tensor, text: Enc
     return (made.float() - scheduler.get_velocity(latents, noise, t)).square().mean()
 
 
-def without_dropout(module: nn.Module) -> None:
+def without_dropout(module: nn.Module) -> nn.Module:
     """diffusers' temporal convolutions drop a tenth of their features in training; small networks lack the room."""
     for part in module.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.0
+    return module

@@ -15,10 +15,12 @@ from longtake.training.first_chunk import FirstChunkStage
 from longtake.training.loop import Stage, train
 from longtake.training.refiner import RefinerStage
 from longtake.training.streaming import ApmStage, CamStage
+from longtake.training.text import TextStage
 
 #: Name -> the stage and its minutes on two CPU cores. Each builds on those before it.
 STAGES: dict[str, tuple[Callable[[Path], Stage], float]] = {
     "vae": (AutoencoderStage, 20),
+    "text": (TextStage, 3),
     "clip": (ClipStage, 4),
     "first_chunk": (FirstChunkStage, 60),
     "cam": (CamStage, 20),

@@ -26,6 +26,7 @@ from standardwebhooks import Webhook
 
 from longtake.client import Client
 from longtake.progress import VideoProgress
+from longtake.supervisor import die_with_parent
 from longtake.valkey import free_port
 from longtake.watch import describe, states
 
@@ -66,7 +67,13 @@ def service(data: Path, receiver_address: str) -> Iterator[tuple[str, str]]:
     command = [sys.executable, "-m", "longtake", "serve", "--port", str(free_port()), "--data", str(data)]
     with (data / "serve.log").open("w") as log:
         serving = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
         )
     try:
         click.echo("starting the service ...")

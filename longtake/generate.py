@@ -73,15 +73,13 @@ def encoded(wanted: Generation, settings: WorkerSettings, progress: VideoProgres
     progress.show(0, 1, f"loading {wanted.model}")
     import torch
 
-    from models.loading import load_pipeline
     from models.recipe import Recipe
     from workers import media
-    from workers.workshop import request_of
+    from workers.workshop import load, request_of
 
     torch.set_num_threads(settings.torch_threads)
     model = catalog.find(wanted.model)
-    device = None if settings.device == "auto" else settings.device
-    recipe = Recipe(load_pipeline(model.checkpoint, device=device), model, request_of(wanted))
+    recipe = Recipe(load(model, settings), model, request_of(wanted))
     shown = (Stage.REFINE,) if wanted.refine else (Stage.INITIALIZE, Stage.STREAM)
     units, of_stage = len(recipe.plan), Counter(unit.stage for unit in recipe.plan)
     done = 0

@@ -48,7 +48,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=die_with_parent,
             )
         self.started_at = time.monotonic()
 
@@ -141,8 +141,10 @@ def stop_signals() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def die_with_parent() -> None:
+    """Run in a fresh child: SIGTERM when the thread that started it ends. Linux has it; elsewhere nothing happens."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _how(code: int) -> str:

@@ -19,11 +19,11 @@ from service.database import connect
 from service.errors import StorageUnavailable
 from service.jobs import Claim, Generation, Job
 from service.objects import Objects, open_objects
-from service.settings import Settings
 from service.store import Store
 from service.telemetry import WorkerMetrics
 from workers.lease import Lease
 from workers.memory import Recent
+from workers.settings import WorkerSettings
 
 MODELS, RECIPES, STATES_BYTES = 2, 8, 256 << 20
 
@@ -33,7 +33,7 @@ class Workshop:
     """One worker's things. `draining` is set when the process is asked to stop."""
 
     worker_id: str
-    settings: Settings
+    settings: WorkerSettings
     store: Store
     objects: Objects
     metrics: WorkerMetrics
@@ -43,7 +43,7 @@ class Workshop:
     _recipes: Recent[str, Recipe] = field(default_factory=lambda: Recent(RECIPES))
 
     @classmethod
-    def open(cls, settings: Settings) -> Workshop:
+    def open(cls, settings: WorkerSettings) -> Workshop:
         store, objects = Store(connect(settings), settings), open_objects(settings)
         return cls(ids.new("worker"), settings, store, objects, WorkerMetrics())
 
@@ -81,8 +81,13 @@ class Workshop:
         return self.objects.get(key)
 
     def _pipeline(self, model: Model) -> StreamingPipeline:
-        device = None if self.settings.device == "auto" else self.settings.device
-        return self._pipelines.get_or(model.name, lambda: load_pipeline(model.checkpoint, device=device))
+        return self._pipelines.get_or(model.name, lambda: load(model, self.settings))
+
+
+def load(model: Model, settings: WorkerSettings) -> StreamingPipeline:
+    """A model's weights, from where and to where the settings say."""
+    device = None if settings.device == "auto" else settings.device
+    return load_pipeline(settings.checkpoints.get(model.name, model.checkpoint), device=device)
 
 
 def request_of(generation: Generation) -> VideoRequest:

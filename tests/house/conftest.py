@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import checkpoint
 from tests.support.house import House, Process
 
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    house = House(checkpoint.working_folder(tmp_path_factory.mktemp("house")))
+    house = House(tmp_path_factory.mktemp("house"))
     yield house
     house.close()
 

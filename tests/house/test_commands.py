@@ -19,7 +19,12 @@ def longtake(folder: Path, *words: str, **environment: str) -> subprocess.Comple
     return subprocess.run(
         [sys.executable, "-m", "longtake", *words],
         cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **environment},
+        env={
+            "PYTHONPATH": str(ROOT),
+            "PATH": "/usr/bin:/bin",
+            **checkpoint.environment(folder),
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -28,7 +33,7 @@ def longtake(folder: Path, *words: str, **environment: str) -> subprocess.Comple
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoint.working_folder(tmp_path_factory.mktemp("commands"))
+    return tmp_path_factory.mktemp("commands")
 
 
 @pytest.mark.usefixtures("worker")

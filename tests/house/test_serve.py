@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from longtake.supervisor import die_with_parent
 from tests.support import checkpoint
 from tests.support.house import PROMPT, ROOT, until
 from tests.support.servers import free_port
@@ -31,11 +32,18 @@ class Served:
         self.popen = subprocess.Popen(
             [*command, *options],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "LONGTAKE_LEASE_TTL_S": "2", **environment},
+            env={
+                **os.environ,
+                **checkpoint.environment(folder),
+                "PYTHONPATH": str(ROOT),
+                "LONGTAKE_LEASE_TTL_S": "2",
+                **environment,
+            },
             stdout=subprocess.PIPE,
             stderr=(folder / "serve.log").open("ab"),
             text=True,
             start_new_session=True,
+            preexec_fn=die_with_parent,
         )
         assert self.popen.stdout is not None
         self.line = self.popen.stdout.readline()
@@ -59,10 +67,9 @@ class Served:
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     started: list[Served] = []
-    folder = checkpoint.working_folder(tmp_path)
 
     def start(*options: str, **environment: str) -> Served:
-        started.append(Served(folder, *options, **environment))
+        started.append(Served(tmp_path, *options, **environment))
         return started[-1]
 
     yield start
@@ -117,6 +124,7 @@ def test_it_is_not_brought_down_by_a_child_that_dies(serve: Callable[..., Served
 def test_nothing_outlives_a_supervisor_that_is_killed(serve: Callable[..., Served]) -> None:
     served = serve()
     family = served.family()
+    assert len(family) >= 5
     served.stop(signal.SIGKILL)
     until(lambda: gone(family), "the end of every process", 30.0)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import checkpoint
 from tests.support.house import House
 from tests.support.s3 import ACCESS_KEY, REGION, SECRET_KEY, S3Server, is_installed
 
@@ -18,7 +17,7 @@ def test_a_video_is_made_through_s3_and_fetched_from_it(tmp_path_factory: pytest
     storage = S3Server(tmp_path_factory.mktemp("s3")).start()
     storage.client().create_bucket(Bucket="videos")
     house = House(
-        checkpoint.working_folder(tmp_path_factory.mktemp("s3-house")),
+        tmp_path_factory.mktemp("s3-house"),
         LONGTAKE_STORAGE_URL="s3://videos/made",
         LONGTAKE_S3_ENDPOINT_URL=storage.endpoint,
         LONGTAKE_S3_REGION=REGION,

@@ -6,6 +6,7 @@ prompt and every unit before it, which is what resuming, killing and repeating a
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -15,7 +16,6 @@ from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from longtake.training.vocabulary import NUM_TOKENS, WIDTH, make_text_encoder, make_tokenizer
-from models import loading
 from models.refinement.schedule import LogSNRCosineSchedule
 from models.streaming_t2v.apm import AppearancePreservationModule
 from models.streaming_t2v.cam import ConditionalAttentionModule
@@ -36,11 +36,11 @@ NETWORK = {
 UP = {"up_block_types": ("CrossAttnUpBlock3D",), "num_text_tokens": NUM_TOKENS}
 
 
-def working_folder(folder: Path) -> Path:
-    """A folder to run processes in: where no weights are bundled, they find random ones there by name."""
-    if not (loading.BUNDLED / NAME / "model_index.json").exists():
+def environment(folder: Path) -> dict[str, str]:
+    """Settings with which a process loads random weights from that folder; they are made if need be."""
+    if not (folder / NAME).exists():
         make(folder / NAME)
-    return folder
+    return {"LONGTAKE_CHECKPOINTS": json.dumps({NAME: str(folder / NAME)})}
 
 
 def make(folder: Path) -> None:

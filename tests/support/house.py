@@ -19,6 +19,8 @@ from typing import Any
 
 import httpx
 
+from longtake.supervisor import die_with_parent
+from tests.support import checkpoint
 from tests.support.servers import Valkey, free_port
 from workers import heartbeat, media
 
@@ -35,7 +37,13 @@ class Process:
         everything = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
-                command, env=everything, cwd=folder, stdout=log, stderr=log, start_new_session=True
+                command,
+                env=everything,
+                cwd=folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # a test run that is killed leaves nothing behind
             )
 
     def signal_group(self, number: signal.Signals) -> None:
@@ -88,7 +96,9 @@ class House:
             "LONGTAKE_WEBHOOK_RETRY_SCHEDULE_S": "0,0.2,0.2,0.2",
             "LONGTAKE_PRELOAD": "tiny-shapes",
             "LONGTAKE_LOG_FORMAT": "text",
-        } | settings
+            **checkpoint.environment(folder),
+            **settings,
+        }
         self.processes: list[Process] = []
         self.http = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}",
@@ -117,7 +127,8 @@ class House:
         """A render worker with its model loaded; with `kill_at` one that kills itself there."""
         module = ("tests.support.killable",) if kill_at else ("workers", "render")
         process = self.run(name, *module, LONGTAKE_TEST_KILL_AT=kill_at)
-        until(lambda: self.beat(name) == "ready", f"worker {name}")
+        until(lambda: self.beat(name) in ("ready", "broken"), f"worker {name}")
+        assert self.beat(name) == "ready", process.log.read_text()[-2000:]
         return process
 
     def beat(self, name: str) -> str | None:

@@ -20,9 +20,9 @@ from service import ids
 from service.database import connect
 from service.jobs import Generation, Job, Refine
 from service.objects import open_objects
-from service.settings import Settings
 from service.store import Store
 from service.telemetry import WorkerMetrics
+from workers.settings import WorkerSettings
 from workers.workshop import Workshop
 
 OnStep = Callable[[int, int], None]
@@ -60,24 +60,24 @@ class DrawingShop(Workshop):
 
 
 @pytest.fixture
-def settings(redis_url: str, tmp_path: Path) -> Settings:
-    return Settings(redis_url=redis_url, data_dir=tmp_path, lease_ttl_s=0.6, redis_timeout_s=1.0)
+def settings(redis_url: str, tmp_path: Path) -> WorkerSettings:
+    return WorkerSettings(redis_url=redis_url, data_dir=tmp_path, lease_ttl_s=0.6, redis_timeout_s=1.0)
 
 
 @pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
+def client(settings: WorkerSettings) -> Iterator[redis.Redis]:
     client = connect(settings)
     yield client
     client.close()
 
 
 @pytest.fixture
-def store(client: redis.Redis, settings: Settings) -> Store:
+def store(client: redis.Redis, settings: WorkerSettings) -> Store:
     return Store(client, settings)
 
 
 @pytest.fixture
-def new_shop(settings: Settings, store: Store) -> Callable[[], DrawingShop]:
+def new_shop(settings: WorkerSettings, store: Store) -> Callable[[], DrawingShop]:
     """One more worker on the same store and storage."""
 
     def open_shop() -> DrawingShop:

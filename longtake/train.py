@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-ORDER = ("vae", "text", "clip", "first_chunk", "cam", "apm", "refiner")
+ORDER = ("vae", "text", "layout", "clip", "first_chunk", "cam", "apm", "refiner")
 
 
 @click.command()

@@ -19,7 +19,5 @@ import pytest
 )
 def test_a_process_loads_nothing_of_the_floors_above(module: str, heavy: set[str]) -> None:
     program = f"import sys, {module}; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not heavy & set(loaded)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,7 @@ class ClipStage:
             hidden_size=96, intermediate_size=384, projection_dim=WIDTH, num_hidden_layers=3, num_attention_heads=6,
             image_size=64, patch_size=8,
         )  # fmt: skip
-        self.learner: nn.Module = nn.ModuleDict(
+        self.learner: Any = nn.ModuleDict(
             {
                 "image": CLIPVisionModelWithProjection(vision),
                 "text": CLIPTextModelWithProjection(text_config(self.tokenizer)),
@@ -47,14 +48,14 @@ class ClipStage:
         right = torch.arange(len(captions))
         return (F.cross_entropy(similar, right) + F.cross_entropy(similar.T, right)) / 2
 
-    def embed(self, learner: nn.Module, pixels: Tensor, captions: list[str]) -> tuple[Tensor, Tensor]:
+    def embed(self, learner: Any, pixels: Tensor, captions: list[str]) -> tuple[Tensor, Tensor]:
         """Unit vectors of frames and of captions, [N, E] each."""
         ids = self.tokenizer(captions, padding="max_length", return_tensors="pt").input_ids
         image = learner["image"](clip_pixels(pixels, 64)).image_embeds
         return F.normalize(image, dim=-1), F.normalize(learner["text"](ids).text_embeds, dim=-1)
 
     @torch.no_grad()
-    def finish(self, learner: nn.Module) -> str:
+    def finish(self, learner: Any) -> str:
         pixels, captions = frames_with_captions(random.Random(2**31), 256)
         image, text = self.embed(learner, pixels, captions)
         looks = [caption.split(" moving")[0].split(" staying")[0] + caption.split(" on a")[-1] for caption in captions]

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler
+from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel
@@ -46,7 +47,9 @@ SCHEDULE: dict[str, Any] = {
     "set_alpha_to_one": True,
     "steps_offset": 0,
 }
+LATENT_CHANNELS = 4
 CAPTION_DROP = 0.1
+LAYOUT_DROP = 0.15  # so that the streaming network, which goes on from anywhere, can do without
 #: (frames, clips in a batch, share of the steps): whole clips, and a few frames of many clips at the same cost. Those
 #: teach where a caption puts an actor at which frame, which whole clips are too redundant to teach in reasonable time.
 LENGTHS = ((16, 8, 0.5), (4, 32, 0.25), (1, 128, 0.25))
@@ -62,8 +65,11 @@ class FirstChunkStage:
         self.folder = checkpoint
         self.tokenizer = make_tokenizer()
         self.text = CLIPTextModel.from_pretrained(checkpoint / "text_encoder").requires_grad_(False)
-        network = StreamingUNet3D(**NETWORK, up_block_types=UP_BLOCKS, cam=False, apm=False, num_text_tokens=NUM_TOKENS)
-        self.learner: nn.Module = without_dropout(network)
+        sizes = {"up_block_types": UP_BLOCKS, "num_text_tokens": NUM_TOKENS}
+        network = StreamingUNet3D(**NETWORK, **sizes, layout=True, cam=False, apm=False)
+        if (checkpoint / "layout.safetensors").exists():
+            load_model(network.layout, checkpoint / "layout.safetensors")
+        self.learner: Any = without_dropout(network)
         self.scheduler = DDIMScheduler(**SCHEDULE)
         vae = AutoencoderKL.from_pretrained(checkpoint / "vae")
         self.clips = ClipPool(vae, size=64, frames=16, fresh=4, pairs=0.12)
@@ -76,12 +82,21 @@ class FirstChunkStage:
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
             with torch.no_grad():
                 text = encode(self.tokenizer, self.text, captions(clips, rng), NUM_TOKENS)
-            return velocity_loss(self.learner, self.scheduler, latents, text, frame_numbers=torch.tensor(chosen))
+            kept = torch.tensor([float(rng.random() > LAYOUT_DROP) for _ in clips])
+            options = {"frame_numbers": torch.tensor(chosen), "lay_out": kept}
+            return velocity_loss(self.learner, self.scheduler, latents, text, **options)
 
-    def finish(self, learner: nn.Module) -> str:
+    def finish(self, learner: Any) -> str:
         learner.save_pretrained(self.folder / "first_chunk")
         self.scheduler.save_pretrained(self.folder / "scheduler")
         return f"written to {self.folder}; `longtake evaluate` measures it"
+
+
+def without_layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The first chunk's weights for a network that has no layout: its input planes were the last ones."""
+    kept = {key: weight for key, weight in state.items() if not key.startswith("layout.")}
+    planes = kept["conv_in.weight"].shape[1] - LATENT_CHANNELS
+    return {**kept, "conv_in.weight": kept["conv_in.weight"][:, :planes].clone()}
 
 
 def captions(clips: list[Clip], rng: random.Random) -> list[str]:
@@ -89,7 +104,7 @@ def captions(clips: list[Clip], rng: random.Random) -> list[str]:
     return ["" if rng.random() < CAPTION_DROP else clip.caption for clip in clips]
 
 
-def velocity_loss(network: nn.Module, scheduler: Any, latents: Tensor, text: EncodedText, **options: Any) -> Tensor:
+def velocity_loss(network: Any, scheduler: Any, latents: Tensor, text: EncodedText, **options: Any) -> Tensor:
     """MSE of the velocity; latents [B, C, F, h, w]. Half of the timesteps are uniform, half in the noisier half."""
     noise = torch.randn_like(latents)
     steps, count = scheduler.config.num_train_timesteps, latents.shape[0]

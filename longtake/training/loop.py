@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,12 @@ class Stage(Protocol):
 
     name: str
     curve: Curve
-    learner: nn.Module
+    learner: Any
 
     def loss(self, rng: random.Random, done: float) -> Tensor:
         """The loss of one fresh batch; `done` is the share of the stage's time that has passed."""
 
-    def finish(self, learner: nn.Module) -> str:
+    def finish(self, learner: Any) -> str:
         """Write the (averaged) weights into the checkpoint; returns a line that says how good they are."""
 
 
@@ -62,7 +63,7 @@ def train(build: Callable[[], Stage], *, minutes: float, progress: Path, process
     if processes == 1:
         return _work(0, build, minutes, progress, 1, seed)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(20000 + os.getpid() % 20000))
-    torch.multiprocessing.spawn(_work, (build, minutes, progress, processes, seed), nprocs=processes)
+    spawn(_work, (build, minutes, progress, processes, seed), nprocs=processes)
 
 
 def _work(rank: int, build: Callable[[], Stage], minutes: float, progress: Path, processes: int, seed: int) -> None:
@@ -127,7 +128,8 @@ def _average_gradients(weights: list[nn.Parameter], elapsed: float, processes: i
 
 @torch.no_grad()
 def _follow(average: nn.Module, learner: nn.Module, decay: float) -> None:
-    mine, theirs = list(average.parameters()), list(learner.parameters())
+    mine: list[Tensor] = list(average.parameters())
+    theirs: list[Tensor] = list(learner.parameters())
     torch._foreach_lerp_(mine, theirs, 1 - decay)
 
 

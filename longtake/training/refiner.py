@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel
 
 from longtake.training.clips import ClipPool
-from longtake.training.first_chunk import captions, without_dropout
+from longtake.training.first_chunk import NETWORK, UP_BLOCKS, captions, without_dropout, without_layout
 from longtake.training.loop import Curve
 from longtake.training.vocabulary import NUM_TOKENS, make_tokenizer
 from models import catalog
@@ -37,8 +38,11 @@ class RefinerStage:
         self.folder = checkpoint
         self.tokenizer = make_tokenizer()
         self.text = CLIPTextModel.from_pretrained(checkpoint / "text_encoder").requires_grad_(False)
-        self.learner: nn.Module = StreamingUNet3D.from_pretrained(checkpoint / "first_chunk")
-        without_dropout(self.learner)
+        sizes = {"up_block_types": UP_BLOCKS, "num_text_tokens": NUM_TOKENS}
+        network = StreamingUNet3D(**NETWORK, **sizes, cam=False, apm=False)
+        first = StreamingUNet3D.from_pretrained(checkpoint / "first_chunk")
+        network.load_state_dict(without_layout(first.state_dict()))
+        self.learner: Any = without_dropout(network)
         self.schedule = LogSNRCosineSchedule()
         self.levels = round(self.schedule.config.num_train_timesteps * min(1, MODEL.default_refine_strength + 0.1))
         vae = AutoencoderKL.from_pretrained(checkpoint / "vae")
@@ -58,7 +62,7 @@ class RefinerStage:
             said = self.learner(noisy, t, text.tokens, timestep_cond=text.pooled).sample
         return (said.float() - self.schedule.target(latents, noise, t)).square().mean()
 
-    def finish(self, learner: nn.Module) -> str:
+    def finish(self, learner: Any) -> str:
         learner.save_pretrained(self.folder / "refiner")
         self.schedule.save_pretrained(self.folder / "refiner_schedule")
         return f"written to {self.folder}; `longtake evaluate` measures it"

@@ -12,6 +12,7 @@ from pathlib import Path
 from longtake.training.autoencoder import AutoencoderStage
 from longtake.training.clip_pair import ClipStage
 from longtake.training.first_chunk import FirstChunkStage
+from longtake.training.layout import LayoutStage
 from longtake.training.loop import Stage, train
 from longtake.training.refiner import RefinerStage
 from longtake.training.streaming import ApmStage, CamStage
@@ -21,6 +22,7 @@ from longtake.training.text import TextStage
 STAGES: dict[str, tuple[Callable[[Path], Stage], float]] = {
     "vae": (AutoencoderStage, 20),
     "text": (TextStage, 3),
+    "layout": (LayoutStage, 4),
     "clip": (ClipStage, 4),
     "first_chunk": (FirstChunkStage, 60),
     "cam": (CamStage, 20),

@@ -17,7 +17,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel, CLIPVisionModelWithProjection
 
 from longtake.training.clips import Clip, ClipPool
-from longtake.training.first_chunk import CAPTION_DROP, NETWORK, UP_BLOCKS, velocity_loss, without_dropout
+from longtake.training.first_chunk import (
+    CAPTION_DROP,
+    NETWORK,
+    UP_BLOCKS,
+    velocity_loss,
+    without_dropout,
+    without_layout,
+)
 from longtake.training.loop import Curve
 from longtake.training.vocabulary import NUM_TOKENS, WIDTH, make_tokenizer
 from models.streaming_t2v.anchor import embed_anchor, embed_no_anchor
@@ -45,14 +52,14 @@ class CamStage:
         self.text = CLIPTextModel.from_pretrained(checkpoint / "text_encoder").requires_grad_(False)
         self.vae = AutoencoderKL.from_pretrained(checkpoint / "vae").requires_grad_(False)
         self.scheduler = DDIMScheduler.from_pretrained(checkpoint / "scheduler")
-        self.learner: nn.Module = nn.ModuleDict(self.networks())
+        self.learner: Any = nn.ModuleDict(self.networks())
         without_dropout(self.learner)
         self.freeze()
         self.clips = ClipPool(self.vae, size=64, frames=self.frames, fresh=2, pairs=0.12, latest=72)
 
     def networks(self) -> dict[str, nn.Module]:
         """The streaming network on top of the first chunk's, and CAM as a copy of its input side."""
-        base = StreamingUNet3D.from_pretrained(self.folder / "first_chunk").state_dict()
+        base = without_layout(StreamingUNet3D.from_pretrained(self.folder / "first_chunk").state_dict())
         unet = StreamingUNet3D(**NETWORK, up_block_types=UP_BLOCKS, num_text_tokens=NUM_TOKENS)
         cam = ConditionalAttentionModule(**NETWORK, embedding_channels=(16, 32, 48, 64))
         unet.load_state_dict(base, strict=False)
@@ -93,7 +100,7 @@ class CamStage:
         pixels = self.vae.decode(noisy.transpose(1, 2).flatten(0, 1)).sample.float().clamp(-1, 1)
         return pixels.unflatten(0, (latents.shape[0], KNOWN))
 
-    def finish(self, learner: nn.Module) -> str:
+    def finish(self, learner: Any) -> str:
         for name, module in learner.items():
             module.save_pretrained(self.folder / name)
         return f"written to {self.folder}; `longtake evaluate` measures it"

@@ -45,8 +45,8 @@ class FrameEmbedding(nn.Module):
         widths = [conv.out_channels for conv in (self.conv_in, *self.blocks)]
         self.norms = nn.ModuleList(nn.GroupNorm(1, w) if layer_norm else nn.Identity() for w in widths)
         self.conv_out = nn.Conv2d(channels[-1], out_channels, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        for weight in self.conv_out.parameters():
+            nn.init.zeros_(weight)
 
     def forward(self, frames: Tensor) -> Tensor:
         """[N, 3, H, W] in [-1, 1] -> [N, C, H/8, W/8]."""

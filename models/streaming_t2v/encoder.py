@@ -22,20 +22,21 @@ COORDINATE_CHANNELS = 9
 class VideoEncoder(UNet3DConditionModel):
     """UNet3DConditionModel whose spatial cross-attentions read a `Context`.
 
-    `coordinates` adds planes with the frame's number and the place to the input, and a `MotionEmbedding` to the time
-    embedding (not published: a small network has too few zero-padded borders to know where and when it is, and takes
-    too long to find out that a direction word means another place in every frame). Use a subclass.
+    `coordinates` adds planes with the frame's number and the place to the input, `layout` a first guess of the video
+    (see `Layout`); neither is published. Use a subclass.
     """
 
-    def _build(self, coordinates: bool, **network: Any) -> None:
+    conv_in: nn.Conv2d
+
+    def _build(self, coordinates: bool, layout: bool = False, **network: Any) -> None:
         """Make the layers, by diffusers' constructor without its record of the arguments: a subclass keeps its own."""
         UNet3DConditionModel.__init__.__wrapped__(self, **network)
         self.coordinates = coordinates
         if coordinates:
-            old, text_dim = self.conv_in, network["time_cond_proj_dim"]
-            channels = old.in_channels + COORDINATE_CHANNELS
+            old = self.conv_in
+            channels = old.in_channels + COORDINATE_CHANNELS + (old.in_channels if layout else 0)
             self.conv_in = nn.Conv2d(channels, old.out_channels, kernel_size=3, padding=1)
-            self.motion_embedding = MotionEmbedding(text_dim, self.time_embedding.linear_2.out_features)
+        self.layout = Layout(network["time_cond_proj_dim"], network["in_channels"]) if layout else None
         for layer, attention in enumerate(self.cross_attentions()):
             attention.set_processor(ContextAttention(layer))
 
@@ -49,28 +50,28 @@ class VideoEncoder(UNet3DConditionModel):
         keys, values = zip(*(project(attention, text_tokens) for attention in self.cross_attentions()), strict=True)
         return Context(keys, values)
 
-    def _time(
-        self,
-        sample: Tensor,
-        timestep: Tensor | float,
-        timestep_cond: Tensor | None,
-        frame_numbers: Tensor | None = None,
-    ) -> Tensor:
+    def _time(self, sample: Tensor, timestep: Tensor | float, timestep_cond: Tensor | None) -> Tensor:
         """Timestep (one for all samples, or one each) -> embedding of every frame, [B*F, 4C]."""
         steps = torch.as_tensor(timestep, device=sample.device).reshape(-1).expand(sample.shape[0])
         embedding = self.time_embedding(self.time_proj(steps).to(sample.dtype), timestep_cond)
-        embedding = embedding.repeat_interleave(sample.shape[2], dim=0)
-        if self.coordinates:
-            numbers = _numbers(sample, frame_numbers)
-            embedding = embedding + self.motion_embedding(timestep_cond, numbers.to(sample)).flatten(0, 1)
-        return embedding
+        return embedding.repeat_interleave(sample.shape[2], dim=0)
 
-    def _input(self, sample: Tensor, frame_numbers: Tensor | None = None) -> Tensor:
-        """Latents [B, C, F, H, W] -> features of every frame [B*F, C', H, W]."""
+    def _input(
+        self,
+        sample: Tensor,
+        frame_numbers: Tensor | None = None,
+        pooled: Tensor | None = None,
+        lay_out: Tensor | None = None,
+    ) -> Tensor:
+        """Latents [B, C, F, H, W] -> features of every frame [B*F, C', H, W]; `lay_out` [B] says for whom."""
         frames = sample.shape[2]
         if self.coordinates:
-            planes = coordinate_planes(_numbers(sample, frame_numbers).cpu(), sample.shape[3], sample.shape[4])
-            sample = torch.cat([sample, planes.to(sample)], dim=1)
+            planes = coordinate_planes(_numbers(sample, frame_numbers), *sample.shape[3:]).to(sample)
+            inputs = [sample, planes]
+            if self.layout is not None:
+                guess = self.layout(pooled, planes)
+                inputs.append(guess if lay_out is None else guess * lay_out.view(-1, 1, 1, 1, 1))
+            sample = torch.cat(inputs, dim=1)
         sample = self.conv_in(sample.transpose(1, 2).flatten(0, 1))
         return self.transformer_in(sample, num_frames=frames, return_dict=False)[0]
 
@@ -87,26 +88,32 @@ class VideoEncoder(UNet3DConditionModel):
         return middle
 
 
-class MotionEmbedding(nn.Module):
-    """Text and frame number -> embedding: their product says where a named motion has led to by that frame."""
+class Layout(nn.Module):
+    """The video that a caption lets one expect, before any noise is looked at: text, frame and place -> latents.
 
-    def __init__(self, text_dim: int, out_dim: int, width: int = 128):
+    A small network takes very long to find out that a direction word means another place in every frame: what the word
+    says of one place changes sign over time, and with the colours. Regression from the caption alone finds it in
+    minutes; the denoiser is then given the (blurred) expectation as input planes, and dots the i's. Not published.
+    """
+
+    def __init__(self, text_dim: int, channels: int, width: int = 128):
         super().__init__()
-        self.text = nn.Linear(text_dim, width)
-        self.frame = nn.Linear(3, width)
-        self.hidden = nn.Linear(3 * width, width)
-        self.out = nn.Linear(width, out_dim)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.place = nn.Linear(COORDINATE_CHANNELS, width)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
+        self.modulations = nn.ModuleList(nn.Linear(text_dim, 2 * width) for _ in range(4))
+        self.out = nn.Linear(width, channels)
 
-    def forward(self, pooled: Tensor, frame_numbers: Tensor) -> Tensor:
-        """[B, D] and [B, F] -> [B, F, out_dim]."""
-        when = frame_numbers / 7.5 - 1
-        frame = self.frame(torch.stack([when, (torch.pi * when).sin(), (torch.pi * when).cos()], dim=-1))
-        text = self.text(pooled).unsqueeze(1).expand_as(frame)
-        hidden = self.hidden(torch.cat([text, frame, text * frame], dim=-1))
-        embedding: Tensor = self.out(nn.functional.silu(hidden))
-        return embedding
+    def forward(self, pooled: Tensor, planes: Tensor) -> Tensor:
+        """Pooled text [B, D] and coordinate planes [B, 9, F, H, W] -> expected latents [B, C, F, H, W]."""
+        x = self._say(0, self.place(planes.movedim(1, -1)), pooled)
+        for i, layer in enumerate(self.layers, start=1):
+            x = x + self._say(i, layer(x), pooled)
+        guess: Tensor = self.out(x)
+        return guess.movedim(-1, 1)
+
+    def _say(self, i: int, x: Tensor, pooled: Tensor) -> Tensor:
+        scale, shift = self.modulations[i](pooled)[:, None, None, None].chunk(2, dim=-1)
+        return nn.functional.silu(x * (1 + scale) + shift)
 
 
 def _numbers(sample: Tensor, frame_numbers: Tensor | None) -> Tensor:
@@ -127,7 +134,7 @@ def skip_channels(block_out_channels: Sequence[int], layers_per_block: int) -> l
 def coordinate_planes(frame_numbers: Tensor, height: int, width: int) -> Tensor:
     """Where and when: frame number, row and column, each with a sine and a cosine; [B, F] -> [B, 9, F, H, W]."""
     when = (frame_numbers / 7.5 - 1)[:, :, None, None]  # -1 to 1 over the 16 frames of a chunk
-    rows, columns = (2 * (torch.arange(n) + 0.5) / n - 1 for n in (height, width))
+    rows, columns = (2 * (torch.arange(n, device=when.device) + 0.5) / n - 1 for n in (height, width))
     grid = torch.stack(torch.broadcast_tensors(when, rows[:, None], columns), dim=1)  # [B, 3, F, H, W]
     return torch.cat([grid, (torch.pi * grid).sin(), (torch.pi * grid).cos()], dim=1)
 

@@ -118,10 +118,8 @@ class Streamer:
         scheduler.set_timesteps(self.settings.steps, device=self.parts.device)
 
         def draw(step: int) -> Tensor:
-            address = {"seed": self.seed, "stage": "stream", "index": index, "step": step}
-            return (
-                noise.gaussian(self.latent_shape, **address).unsqueeze(0).to(self.parts.device, self.parts.unet.dtype)
-            )
+            drawn = noise.gaussian(self.latent_shape, seed=self.seed, stage="stream", index=index, step=step)
+            return drawn.unsqueeze(0).to(self.parts.device, self.parts.unet.dtype)
 
         start = draw(noise.INITIAL) * scheduler.init_noise_sigma
         return sample_chunk(denoise, start, scheduler, draw, eta=self.settings.eta, known=known, on_step=on_step)

@@ -24,7 +24,7 @@ class StreamingUNet3D(VideoEncoder):
 
     cam, apm: whether it has them; a network without both is a plain text-to-video model.
     mid_injector: CAM also enters after the mid block, as published (the paper names only the skips).
-    coordinates: see `VideoEncoder`; False as published.
+    coordinates, layout: see `VideoEncoder`; False as published.
     """
 
     @register_to_config
@@ -42,6 +42,7 @@ class StreamingUNet3D(VideoEncoder):
         attention_head_dim: int = 64,
         time_cond_proj_dim: int | None = None,
         coordinates: bool = False,
+        layout: bool = False,
         cam: bool = True,
         apm: bool = True,
         mid_injector: bool = True,
@@ -50,6 +51,7 @@ class StreamingUNet3D(VideoEncoder):
     ):
         self._build(
             coordinates,
+            layout,
             sample_size=sample_size,
             in_channels=in_channels,
             out_channels=out_channels,
@@ -88,18 +90,20 @@ class StreamingUNet3D(VideoEncoder):
         timestep_cond: Tensor | None = None,
         memory: Memory | None = None,
         frame_numbers: Tensor | None = None,
+        lay_out: Tensor | None = None,
     ) -> UNet3DConditionOutput:
         """Predict noise (or velocity) for latents [B, C, F, H, W] at a timestep (one, or one a sample).
 
         encoder_hidden_states: a `Context` made once, or text tokens [B, T, D]. memory: CAM's features at this step.
-        frame_numbers: [B, F] where frames are not 0, 1, 2, … (networks with `coordinates`).
+        frame_numbers: [B, F] where frames are not 0, 1, 2, … (networks with `coordinates`). lay_out: [B], 0 for samples
+        that are to do without the layout (networks with `layout`).
         """
         context = encoder_hidden_states
         if isinstance(context, Tensor):
             context = self.context(context)
         batch, frames = sample.shape[0], sample.shape[2]
-        time = self._time(sample, timestep, timestep_cond, frame_numbers)
-        skips = self._down(self._input(sample, frame_numbers), time, context, frames)
+        time = self._time(sample, timestep, timestep_cond)
+        skips = self._down(self._input(sample, frame_numbers, timestep_cond, lay_out), time, context, frames)
         x = self._mid(skips[-1], time, context, frames)
         if memory is not None:
             injected = zip(self.cam_injectors, skips, memory.skips, strict=True)

@@ -15,8 +15,10 @@ from longtake.training.autoencoder import AutoencoderStage
 from longtake.training.bundle import PARTS, bundle
 from longtake.training.clip_pair import ClipStage
 from longtake.training.first_chunk import FirstChunkStage
+from longtake.training.layout import LayoutStage
 from longtake.training.refiner import RefinerStage
 from longtake.training.streaming import ApmStage, CamStage
+from longtake.training.text import TextStage
 from models.loading import load_pipeline
 
 
@@ -78,7 +80,16 @@ def test_the_rate_warms_up_stays_and_falls_to_its_last():
 def test_every_stage_builds_on_those_before_and_the_result_loads(tmp_path):
     torch.set_num_threads(1)
     rng = random.Random(0)
-    for build in (AutoencoderStage, ClipStage, FirstChunkStage, CamStage, ApmStage, RefinerStage):
+    for build in (
+        AutoencoderStage,
+        TextStage,
+        LayoutStage,
+        ClipStage,
+        FirstChunkStage,
+        CamStage,
+        ApmStage,
+        RefinerStage,
+    ):
         stage = build(tmp_path / "trained")
         loss = stage.loss(rng, 0.0)
         loss.backward()
@@ -93,7 +104,7 @@ def test_every_stage_builds_on_those_before_and_the_result_loads(tmp_path):
 
 
 def test_the_apm_stage_leaves_the_temporal_layers_as_they_are(tmp_path):
-    for build in (AutoencoderStage, ClipStage, FirstChunkStage, CamStage, ApmStage):
+    for build in (AutoencoderStage, TextStage, LayoutStage, ClipStage, FirstChunkStage, CamStage, ApmStage):
         stage = build(tmp_path)
         stage.finish(stage.learner)
     frozen = {name for name, p in stage.learner["unet"].named_parameters() if not p.requires_grad}

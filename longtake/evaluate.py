@@ -19,9 +19,16 @@ from models import catalog
 @click.option("--captions", default=64, show_default=True, help="Held-out captions for the first chunk.")
 @click.option("--roll-outs", default=16, show_default=True, help="Long videos for each variant of the method.")
 @click.option("--frames", default=80, show_default=True, help="Length of a long video.")
+@click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Write a PNG of eight videos there.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there.")
 def evaluate(
-    model: str, checkpoint: str | None, captions: int, roll_outs: int, frames: int, json_file: Path | None
+    model: str,
+    checkpoint: str | None,
+    captions: int,
+    roll_outs: int,
+    frames: int,
+    sheet: Path | None,
+    json_file: Path | None,
 ) -> None:
     """Measure a model of the shapes world with its tracker.
 
@@ -31,9 +38,13 @@ def evaluate(
     """
     entry = catalog.find(model)
 
+    import torch
+
     from models.evaluation import following, gap
     from models.loading import load_pipeline
+    from workers.settings import WorkerSettings
 
+    torch.set_num_threads(WorkerSettings().torch_threads)  # the frames that the service would make
     pipeline = load_pipeline(checkpoint or entry.checkpoint)
     console = Console(width=100)
     figures: dict[str, dict[str, float]] = {}
@@ -57,6 +68,11 @@ def evaluate(
     variants = {name: row for name, row in figures.items() if name != "first chunk"}
     if variants:
         console.print(_table(f"{roll_outs} roll-outs to {frames} frames", variants))
+    if sheet:
+        from longtake.contact_sheet import contact_sheet
+
+        prompts = [str(caption) for caption in following.held_out_captions(8)]
+        contact_sheet(pipeline, entry, prompts, frames, every=5).save(sheet, optimize=True)
     if json_file:
         json_file.write_text(json.dumps(figures, indent=2) + "\n")
 

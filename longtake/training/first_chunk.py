@@ -68,7 +68,7 @@ class FirstChunkStage:
         sizes = {"up_block_types": UP_BLOCKS, "num_text_tokens": NUM_TOKENS}
         network = StreamingUNet3D(**NETWORK, **sizes, layout=True, cam=False, apm=False)
         if (checkpoint / "layout.safetensors").exists():
-            load_model(network.layout, checkpoint / "layout.safetensors")
+            load_model(network.layout_network, checkpoint / "layout.safetensors")
         self.learner: Any = without_dropout(network)
         self.scheduler = DDIMScheduler(**SCHEDULE)
         vae = AutoencoderKL.from_pretrained(checkpoint / "vae")
@@ -94,7 +94,7 @@ class FirstChunkStage:
 
 def without_layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The first chunk's weights for a network that has no layout: its input planes were the last ones."""
-    kept = {key: weight for key, weight in state.items() if not key.startswith("layout.")}
+    kept = {key: weight for key, weight in state.items() if not key.startswith("layout_network.")}
     planes = kept["conv_in.weight"].shape[1] - LATENT_CHANNELS
     return {**kept, "conv_in.weight": kept["conv_in.weight"][:, :planes].clone()}
 

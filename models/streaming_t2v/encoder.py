@@ -36,7 +36,7 @@ class VideoEncoder(UNet3DConditionModel):
             old = self.conv_in
             channels = old.in_channels + COORDINATE_CHANNELS + (old.in_channels if layout else 0)
             self.conv_in = nn.Conv2d(channels, old.out_channels, kernel_size=3, padding=1)
-        self.layout = Layout(network["time_cond_proj_dim"], network["in_channels"]) if layout else None
+        self.layout_network = Layout(network["time_cond_proj_dim"], network["in_channels"]) if layout else None
         for layer, attention in enumerate(self.cross_attentions()):
             attention.set_processor(ContextAttention(layer))
 
@@ -68,8 +68,8 @@ class VideoEncoder(UNet3DConditionModel):
         if self.coordinates:
             planes = coordinate_planes(_numbers(sample, frame_numbers), *sample.shape[3:]).to(sample)
             inputs = [sample, planes]
-            if self.layout is not None:
-                guess = self.layout(pooled, planes)
+            if self.layout_network is not None:
+                guess = self.layout_network(pooled, planes)
                 inputs.append(guess if lay_out is None else guess * lay_out.view(-1, 1, 1, 1, 1))
             sample = torch.cat(inputs, dim=1)
         sample = self.conv_in(sample.transpose(1, 2).flatten(0, 1))

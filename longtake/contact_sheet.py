@@ -1,0 +1,34 @@
+"""A contact sheet: videos as rows of small frames under their prompts.
+
+Owns the picture's layout; the recipe makes the frames.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from models import catalog
+from models.recipe import Recipe, default_request
+
+ROW_CAPTION = 14  # pixels
+
+
+def contact_sheet(pipeline: Any, model: catalog.Model, prompts: list[str], num_frames: int, every: int) -> Image.Image:
+    """Refined videos of `prompts`, every so-many-th frame at half size; seeds count from 0."""
+    rows = []
+    for seed, prompt in enumerate(prompts):
+        request = default_request(model, prompt, num_frames=num_frames, seed=seed, refine=True)
+        made = [result.frames for unit, result in Recipe(pipeline, model, request).generate() if unit.stage == "refine"]
+        rows.append(_row(prompt, np.concatenate(made)[::every]))
+    return Image.fromarray(np.concatenate(rows))
+
+
+def _row(prompt: str, frames: np.ndarray) -> np.ndarray:
+    small = [np.asarray(Image.fromarray(frame).resize((64, 64), Image.Resampling.LANCZOS)) for frame in frames]
+    strip = np.concatenate(small, axis=1)
+    title = Image.new("RGB", (strip.shape[1], ROW_CAPTION), "white")
+    ImageDraw.Draw(title).text((2, 1), prompt, fill="black")
+    return np.concatenate([np.asarray(title), strip])

@@ -40,7 +40,7 @@ fmt: setup       ## Bring the style in order
 	$(BIN)/ruff format .
 
 train: setup     ## Train the bundled model again, in stages that can be stopped and resumed
-	$(BIN)/longtake train
+	$(BIN)/longtake train all
 
 s3-server: $(S3)  ## A real S3 server for the tests (OpenStack Swift), in an environment of its own
 

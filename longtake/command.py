@@ -10,7 +10,7 @@ import importlib
 
 import click
 
-from models.catalog import CatalogError
+from models.catalog import CatalogError, CheckpointError
 from service.errors import ServiceError
 
 #: name -> module with a click command of that name, and the line that `--help` shows.
@@ -44,7 +44,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (CatalogError, ServiceError) as error:
+        except (CatalogError, CheckpointError, ServiceError) as error:
             raise click.ClickException(str(error)) from error
 
 

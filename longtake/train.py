@@ -10,7 +10,7 @@ ORDER = ("vae", "text", "layout", "clip", "first_chunk", "cam", "apm", "refiner"
 
 
 @click.command()
-@click.argument("stages", nargs=-1, type=click.Choice([*ORDER, "all", "bundle"]), required=True)
+@click.argument("stages", nargs=-1, type=click.Choice([*ORDER, "all", "bundle", "unbundle"]), required=True)
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where progress is kept."
 )
@@ -25,7 +25,8 @@ def train(
 ) -> None:
     """Train STAGES of tiny-shapes on drawn video, each on top of those before it; `bundle` collects the result.
 
-    Stop it whenever you like: the same command goes on where it was, and at most two minutes are lost.
+    `unbundle` begins with the bundled weights instead of nothing. Stop it whenever you like: the same command goes on
+    where it was, and at most two minutes are lost.
 
     \b
     Example:
@@ -33,7 +34,7 @@ def train(
       longtake train first_chunk --minutes 120
       longtake train bundle
     """
-    from longtake.training.bundle import bundle
+    from longtake.training.bundle import bundle, unbundle
     from longtake.training.stages import run
     from models.loading import BUNDLED
 
@@ -41,5 +42,7 @@ def train(
     for stage in (*ORDER, "bundle") if "all" in stages else stages:
         if stage == "bundle":
             bundle(trained, into or BUNDLED / "tiny-shapes")
+        elif stage == "unbundle":
+            unbundle(BUNDLED / "tiny-shapes", trained)
         else:
             run(stage, checkpoint=trained, runs=runs, minutes=minutes, processes=processes, seed=seed)

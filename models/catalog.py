@@ -21,6 +21,10 @@ class CatalogError(ValueError):
         self.code, self.field = code, field
 
 
+class CheckpointError(ValueError):
+    """A checkpoint cannot be loaded; the message says which it is and what is wrong with it."""
+
+
 class Stage(StrEnum):
     """The stages of one video, in their order."""
 

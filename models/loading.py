@@ -11,13 +11,10 @@ import diffusers.utils.logging
 import torch
 import transformers.utils.logging
 
+from models.catalog import CheckpointError
 from models.streaming_t2v.pipeline import StreamingPipeline
 
 BUNDLED = Path(__file__).parent / "checkpoints"
-
-
-class CheckpointError(ValueError):
-    """The checkpoint cannot be loaded; the message says which it is and what is wrong with it."""
 
 
 def load_pipeline(

@@ -15,8 +15,7 @@ from typing import Literal
 
 import torch
 
-from models.catalog import CatalogError, Stage, Unit
-from models.loading import CheckpointError
+from models.catalog import CatalogError, CheckpointError, Stage, Unit
 from service.errors import ServiceError, StaleFence, StoreUnavailable
 from service.jobs import Claim, Job, Segment, UnitDone
 from service.objects import key

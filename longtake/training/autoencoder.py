@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from longtake.training.loop import Curve
+from longtake.training.loop import Curve, begin
 from models.shapes import world
 
 SIZES = (64, 128)  # what the streaming and the refinement stage make
@@ -52,7 +52,7 @@ class AutoencoderStage:
 
     def __init__(self, checkpoint: Path):
         self.folder = checkpoint / "vae"
-        self.learner: Any = AutoencoderKL(**CONFIG)
+        self.learner: Any = begin(AutoencoderKL, self.folder, **CONFIG)
 
     def loss(self, rng: random.Random, done: float) -> Tensor:
         size = rng.choice(SIZES)

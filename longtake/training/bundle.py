@@ -1,6 +1,6 @@
-"""The trained parts as one checkpoint: half precision, one folder in diffusers layout.
+"""From one training to the next: the trained parts as one checkpoint in half precision, and back again.
 
-Owns the order of the parts.
+Owns which parts there are; knows nothing of how they are trained.
 """
 
 from __future__ import annotations
@@ -43,3 +43,12 @@ def bundle(trained: Path, checkpoint: Path) -> None:
         if isinstance(part, torch.nn.Module):
             part.half()
     StreamingPipeline(**parts).save_pretrained(checkpoint, safe_serialization=True)
+
+
+def unbundle(checkpoint: Path, trained: Path) -> None:
+    """The other way: put a checkpoint's parts where the stages find them, in full precision, to be trained further."""
+    for name, part in PARTS.items():
+        loaded = part.from_pretrained(checkpoint / name)
+        if isinstance(loaded, torch.nn.Module):
+            loaded.float()
+        loaded.save_pretrained(trained / name)

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel
 
 from longtake.training.clips import Clip, ClipPool
-from longtake.training.loop import Curve
+from longtake.training.loop import Curve, begin
 from longtake.training.vocabulary import NUM_TOKENS, WIDTH, make_tokenizer
 from models.streaming_t2v.text import EncodedText, encode
 from models.streaming_t2v.unet import StreamingUNet3D
@@ -66,8 +66,9 @@ class FirstChunkStage:
         self.tokenizer = make_tokenizer()
         self.text = CLIPTextModel.from_pretrained(checkpoint / "text_encoder").requires_grad_(False)
         sizes = {"up_block_types": UP_BLOCKS, "num_text_tokens": NUM_TOKENS}
-        network = StreamingUNet3D(**NETWORK, **sizes, layout=True, cam=False, apm=False)
-        if (checkpoint / "layout.safetensors").exists():
+        folder = checkpoint / "first_chunk"
+        network = begin(StreamingUNet3D, folder, **NETWORK, **sizes, layout=True, cam=False, apm=False)
+        if not folder.is_dir():
             load_model(network.layout_network, checkpoint / "layout.safetensors")
         self.learner: Any = without_dropout(network)
         self.scheduler = DDIMScheduler(**SCHEDULE)

@@ -54,6 +54,11 @@ class Stage(Protocol):
         """Write the (averaged) weights into the checkpoint; returns a line that says how good they are."""
 
 
+def begin(part: Any, folder: Path, **config: Any) -> Any:
+    """The part that an earlier training left in `folder`, to be improved, else a fresh one."""
+    return part.from_pretrained(folder) if folder.is_dir() else part(**config)
+
+
 def train(build: Callable[[], Stage], *, minutes: float, progress: Path, processes: int, seed: int) -> None:
     """Train a stage for so many minutes in all, however often it is stopped and begun again.
 

@@ -17,7 +17,7 @@ from transformers import CLIPTextModel
 
 from longtake.training.clips import ClipPool
 from longtake.training.first_chunk import NETWORK, UP_BLOCKS, captions, without_dropout, without_layout
-from longtake.training.loop import Curve
+from longtake.training.loop import Curve, begin
 from longtake.training.vocabulary import NUM_TOKENS, make_tokenizer
 from models import catalog
 from models.refinement.schedule import LogSNRCosineSchedule
@@ -39,9 +39,10 @@ class RefinerStage:
         self.tokenizer = make_tokenizer()
         self.text = CLIPTextModel.from_pretrained(checkpoint / "text_encoder").requires_grad_(False)
         sizes = {"up_block_types": UP_BLOCKS, "num_text_tokens": NUM_TOKENS}
-        network = StreamingUNet3D(**NETWORK, **sizes, cam=False, apm=False)
-        first = StreamingUNet3D.from_pretrained(checkpoint / "first_chunk")
-        network.load_state_dict(without_layout(first.state_dict()))
+        network = begin(StreamingUNet3D, checkpoint / "refiner", **NETWORK, **sizes, cam=False, apm=False)
+        if not (checkpoint / "refiner").is_dir():
+            first = StreamingUNet3D.from_pretrained(checkpoint / "first_chunk")
+            network.load_state_dict(without_layout(first.state_dict()))
         self.learner: Any = without_dropout(network)
         self.schedule = LogSNRCosineSchedule()
         self.levels = round(self.schedule.config.num_train_timesteps * min(1, MODEL.default_refine_strength + 0.1))

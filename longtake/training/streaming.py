@@ -25,7 +25,7 @@ from longtake.training.first_chunk import (
     without_dropout,
     without_layout,
 )
-from longtake.training.loop import Curve
+from longtake.training.loop import Curve, begin
 from longtake.training.vocabulary import NUM_TOKENS, WIDTH, make_tokenizer
 from models.streaming_t2v.anchor import embed_anchor, embed_no_anchor
 from models.streaming_t2v.apm import AppearancePreservationModule
@@ -60,10 +60,12 @@ class CamStage:
     def networks(self) -> dict[str, nn.Module]:
         """The streaming network on top of the first chunk's, and CAM as a copy of its input side."""
         base = without_layout(StreamingUNet3D.from_pretrained(self.folder / "first_chunk").state_dict())
-        unet = StreamingUNet3D(**NETWORK, up_block_types=UP_BLOCKS, num_text_tokens=NUM_TOKENS)
-        cam = ConditionalAttentionModule(**NETWORK, embedding_channels=(16, 32, 48, 64))
+        sizes = {"up_block_types": UP_BLOCKS, "num_text_tokens": NUM_TOKENS}
+        unet = begin(StreamingUNet3D, self.folder / "unet", **NETWORK, **sizes)
         unet.load_state_dict(base, strict=False)
-        cam.load_state_dict(base, strict=False)
+        cam = begin(ConditionalAttentionModule, self.folder / "cam", **NETWORK, embedding_channels=(16, 32, 48, 64))
+        if not (self.folder / "cam").is_dir():
+            cam.load_state_dict(base, strict=False)
         return {"unet": unet, "cam": cam}
 
     def freeze(self) -> None:
@@ -118,7 +120,8 @@ class ApmStage(CamStage):
         super().__init__(checkpoint)
 
     def networks(self) -> dict[str, nn.Module]:
-        apm = AppearancePreservationModule(embedding_dim=WIDTH, hidden_dim=128, token_dim=WIDTH)
+        sizes = {"embedding_dim": WIDTH, "hidden_dim": 128, "token_dim": WIDTH}
+        apm = begin(AppearancePreservationModule, self.folder / "apm", **sizes)
         unet = StreamingUNet3D.from_pretrained(self.folder / "unet")
         return {"unet": unet, "cam": ConditionalAttentionModule.from_pretrained(self.folder / "cam"), "apm": apm}
 

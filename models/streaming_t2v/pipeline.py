@@ -10,6 +10,8 @@ from typing import Any
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
+# Imported for diffusers too, which loads a component's class only from a module that is there already.
+from models.refinement.schedule import LogSNRCosineSchedule
 from models.streaming_t2v.apm import AppearancePreservationModule
 from models.streaming_t2v.cam import ConditionalAttentionModule
 from models.streaming_t2v.unet import StreamingUNet3D
@@ -34,7 +36,7 @@ class StreamingPipeline(DiffusionPipeline):
         apm: AppearancePreservationModule,
         image_encoder: Any,
         refiner: Any,
-        refiner_schedule: Any,
+        refiner_schedule: LogSNRCosineSchedule,
     ):
         super().__init__()
         self.register_modules(

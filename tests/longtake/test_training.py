@@ -12,7 +12,7 @@ from torch import nn
 
 from longtake.training import loop
 from longtake.training.autoencoder import AutoencoderStage
-from longtake.training.bundle import PARTS, bundle
+from longtake.training.bundle import PARTS, bundle, unbundle
 from longtake.training.clip_pair import ClipStage
 from longtake.training.first_chunk import FirstChunkStage
 from longtake.training.layout import LayoutStage
@@ -20,6 +20,9 @@ from longtake.training.refiner import RefinerStage
 from longtake.training.streaming import ApmStage, CamStage
 from longtake.training.text import TextStage
 from models.loading import load_pipeline
+
+#: What a stage goes on from: the part whose weights it must find again.
+PART_OF = {"vae": "vae", "first_chunk": "first_chunk", "cam": "cam", "apm": "cam", "refiner": "refiner"}
 
 
 class LineStage:
@@ -101,6 +104,15 @@ def test_every_stage_builds_on_those_before_and_the_result_loads(tmp_path):
     pipeline = load_pipeline(tmp_path / "checkpoint")
     assert set(pipeline.components) == set(PARTS)
     assert all(p.dtype is torch.float32 for p in pipeline.unet.parameters())
+
+    unbundle(tmp_path / "checkpoint", tmp_path / "further")
+    for build in (AutoencoderStage, FirstChunkStage, CamStage, ApmStage, RefinerStage):
+        stage = build(tmp_path / "further")
+        stage.loss(rng, 0.0).backward()
+        kept = stage.learner["cam"] if isinstance(stage, CamStage) else stage.learner
+        part = PART_OF[stage.name]
+        was = dict(PARTS[part].from_pretrained(tmp_path / "checkpoint" / part).float().named_parameters())
+        assert all(torch.equal(p, was[name]) for name, p in kept.named_parameters()), stage.name
 
 
 def test_the_apm_stage_leaves_the_temporal_layers_as_they_are(tmp_path):

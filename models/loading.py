@@ -32,7 +32,7 @@ def load_pipeline(
     transformers.utils.logging.disable_progress_bar()
     try:
         pipeline = StreamingPipeline.from_pretrained(folder, dtype=dtype, use_safetensors=True)
-    except (OSError, ValueError, ImportError, TypeError, RuntimeError, NotImplementedError) as error:
+    except (OSError, ValueError, ImportError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{path_or_name} is not a checkpoint that Longtake can load: {error}") from error
     for part in pipeline.components.values():
         if isinstance(part, torch.nn.Module):

@@ -7,7 +7,7 @@ files or ffmpeg. The same request gives the same frames, whoever makes its units
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -71,9 +71,12 @@ class UnitResult:
 
 
 class Recipe:
-    """How one video is made. Cheap to build, and stateless: what passes from unit to unit is in their states."""
+    """How one video is made. Cheap to build, and stateless: what passes from unit to unit is in their states.
 
-    def __init__(self, pipeline: StreamingPipeline, model: catalog.Model, request: VideoRequest):
+    ablation: fields of `StreamerSettings` that differ from what model and request say, to measure what a part is worth.
+    """
+
+    def __init__(self, pipeline: StreamingPipeline, model: catalog.Model, request: VideoRequest, **ablation: bool):
         self.pipeline, self.model, self.request = pipeline, model, request
         self.plan = catalog.plan(model, request.num_frames, request.refine.steps if request.refine else None)
         self._texts: dict[str, EncodedText] = {}
@@ -86,6 +89,7 @@ class Recipe:
             conditioning_frames=model.conditioning_frames,
             hold_known_frames=model.hold_known_frames,
         )
+        settings = replace(settings, **ablation)  # type: ignore[arg-type]
         size = model.size
         self._streamer = Streamer(pipeline, settings, height=size.height, width=size.width, seed=request.seed)
 

@@ -1,13 +1,13 @@
 """Does the video show what the prompt says, and does it last? Measured by the tracker of the shapes world.
 
-Owns the held-out prompts and the figures; the streamer makes the frames. Knows nothing of commands or files.
+Owns the held-out prompts and the figures; the recipe makes the frames. Knows nothing of commands or files.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -15,10 +15,9 @@ import numpy as np
 import torch
 
 from models import catalog
+from models.recipe import Recipe, default_request
 from models.shapes import tracker, world
 from models.shapes.language import Caption
-from models.streaming_t2v.streamer import Streamer, StreamerSettings
-from models.streaming_t2v.text import encode
 
 #: Which parts of the method take part in a roll-out.
 VARIANTS = {
@@ -99,26 +98,10 @@ def drift(frames: np.ndarray, ends: int = 16) -> float:
 def roll_out(
     pipeline: Any, model: catalog.Model, caption: Caption, *, num_frames: int, seed: int, **options: Any
 ) -> tuple[np.ndarray, list[int]]:
-    """A video of a caption as the streaming stage makes it, and the frames at which chunks start."""
-    settings = StreamerSettings(
-        steps=model.default_steps,
-        guidance_scale=model.default_guidance_scale,
-        anchor_guidance_scale=model.default_anchor_guidance_scale,
-        eta=model.eta,
-        hold_known_frames=model.hold_known_frames,
-    )
-    size = model.size
-    streamer = Streamer(pipeline, replace(settings, **options), height=size.height, width=size.width, seed=seed)
-    tokens = pipeline.unet.config.num_text_tokens
-    with torch.no_grad():
-        text, null = (encode(pipeline.tokenizer, pipeline.text_encoder, [p], tokens) for p in (str(caption), ""))
-    chunk, state = streamer.first_chunk(text, null)
-    chunks, starts = [chunk], []
-    for k in range(1, catalog.count_chunks(model, num_frames)):
-        starts.append(sum(map(len, chunks)))
-        chunk, state = streamer.next_chunk(k, state, text, null)
-        chunks.append(chunk)
-    return np.concatenate(chunks)[:num_frames], starts
+    """A video of a caption as the service's preview shows it, and the frames at which chunks start."""
+    request = default_request(model, str(caption), num_frames=num_frames, seed=seed, refine=False)
+    made = list(Recipe(pipeline, model, request, **options).generate())
+    return np.concatenate([result.frames for _, result in made]), [unit.first_frame for unit, _ in made[1:]]
 
 
 def evaluate_first_chunks(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models.shapes import world
 
+SIZED = 0.5  # small actors are one latent wide and the hardest to draw: more of them than captions usually name
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -54,7 +55,7 @@ class ClipPool:
     def _draw(self, rng: random.Random, count: int) -> list[Clip]:
         scenes, firsts = [], []
         for _ in range(count):
-            scenes.append(world.scene(world.sample_caption(rng, pairs=self.pairs), rng))
+            scenes.append(world.scene(world.sample_caption(rng, pairs=self.pairs, sized=SIZED), rng))
             firsts.append(0 if rng.random() < 0.25 else rng.randint(0, self.latest))
         spans = [range(first, first + self.frames) for first in firsts]
         pixels = torch.stack([world.draw(s, span, self.size) for s, span in zip(scenes, spans, strict=True)])

@@ -52,7 +52,7 @@ CAPTION_DROP = 0.1
 LAYOUT_DROP = 0.15  # so that the streaming network, which goes on from anywhere, can do without
 #: (frames, clips in a batch, share of the steps): whole clips, and a few frames of many clips at the same cost. Those
 #: teach where a caption puts an actor at which frame, which whole clips are too redundant to teach in reasonable time.
-LENGTHS = ((16, 8, 0.5), (4, 32, 0.25), (1, 128, 0.25))
+LENGTHS = ((16, 8, 0.7), (4, 32, 0.2), (1, 128, 0.1))
 
 
 class FirstChunkStage:

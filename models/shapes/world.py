@@ -71,9 +71,14 @@ def scene(caption: Caption, rng: random.Random) -> Scene:
     return Scene(caption, tuple(_body(actor, rng) for actor in caption.actors))
 
 
-def sample_caption(rng: random.Random, *, kept_out: bool = False, pairs: float = 0.0) -> Caption:
-    """A random caption; `kept_out` chooses from the held-out triples instead, `pairs` is the share of two actors."""
-    actors = tuple(_sample_actor(rng, kept_out) for _ in range(2 if rng.random() < pairs else 1))
+def sample_caption(
+    rng: random.Random, *, kept_out: bool = False, pairs: float = 0.0, sized: float = 0.25
+) -> Caption:
+    """A random caption; `kept_out` chooses from the held-out triples instead.
+
+    pairs: the share with two actors; sized: the share of actors that are said to be small or large.
+    """
+    actors = tuple(_sample_actor(rng, kept_out, sized) for _ in range(2 if rng.random() < pairs else 1))
     return Caption(actors, rng.choice(BACKGROUNDS))
 
 
@@ -120,8 +125,8 @@ def _fold(position: float, margin: float) -> float:
     return margin + (along if along <= room else 2 * room - along)
 
 
-def _sample_actor(rng: random.Random, kept_out: bool) -> Actor:
-    size = rng.choice(SIZES) if rng.random() < 0.25 else None
+def _sample_actor(rng: random.Random, kept_out: bool, sized: float) -> Actor:
+    size = rng.choice(SIZES) if rng.random() < sized else None
     while True:
         motion = rng.choice(list(MOTIONS))
         speed = rng.choice(SPEEDS) if motion != "staying still" and rng.random() < 0.85 else None

@@ -69,7 +69,7 @@ class Generation(Record):
     interpolate: bool = False
 
     def plan(self) -> tuple[catalog.Unit, ...]:
-        """The units of this video, in their order."""
+        """The units of this video, in their order. Raises `CatalogError` where the model is no longer offered."""
         return _plan(self.model, self.num_frames, self.refine.steps if self.refine else None)
 
 
@@ -119,10 +119,17 @@ class Job(Record):
     artefacts: dict[str, str] = Field(default_factory=dict)  # "video", "preview", "thumbnail" -> object key
 
     @property
+    def plan(self) -> tuple[catalog.Unit, ...]:
+        """The units of this video; none where its model is no longer offered."""
+        try:
+            return self.generation.plan()
+        except catalog.CatalogError:
+            return ()
+
+    @property
     def unit(self) -> catalog.Unit | None:
         """The unit that is next or in work; None when all are done."""
-        plan = self.generation.plan()
-        return plan[self.units_done] if self.units_done < len(plan) else None
+        return self.plan[self.units_done] if self.units_done < len(self.plan) else None
 
     @property
     def stage(self) -> str | None:

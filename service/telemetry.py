@@ -27,6 +27,7 @@ from service.keys import key
 from service.settings import Settings
 
 _UNIT_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
+_UPLOAD_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _JOB_BUCKETS_S = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
 
 
@@ -55,6 +56,7 @@ class WorkerMetrics:
         self.wait = seconds("job_queue_wait", "From submission to the first unit.", _JOB_BUCKETS_S)
         self.first = seconds("time_to_first_chunk", "From submission to frames to see.", _JOB_BUCKETS_S)
         self.job = seconds("job_duration", "From submission to the end.", _JOB_BUCKETS_S, "outcome", "model")
+        self.upload = seconds("storage_upload", "Time to store an object.", _UPLOAD_BUCKETS_S)
         self.frames = Counter("longtake_frames_generated_total", "Frames.", ("stage",), registry=registry)
         self.bytes = Counter("longtake_segment_bytes_total", "Encoded bytes stored.", registry=registry)
         self.gpu_seconds = Counter("longtake_gpu_seconds_total", "Seconds spent on units.", registry=registry)
@@ -86,6 +88,16 @@ class WorkerMetrics:
     def failed(self, code: str) -> None:
         """A unit was not committed, for the reason of that code."""
         self.lost.labels(code).inc()
+
+
+class DeliveryMetrics:
+    """Attempts to post webhooks of one process; how many there were in all, the store knows."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY):
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.seconds = Histogram(
+            "longtake_webhook_delivery_seconds", "Time of one attempt.", ("outcome",), registry=registry
+        )
 
 
 class StoreCollector(Collector):

@@ -63,7 +63,7 @@ class Video(Record):
 def video_of(job: Job, *, queue_position: int | None = None, pace: Pace | None = None) -> Video:
     """A job as a client sees it. `pace` is seconds a unit, by (model, stage), for the ETA."""
     made = job.generation
-    chunks = sum(unit.stage in _CHUNK_STAGES for unit in made.plan())
+    chunks = sum(unit.stage in _CHUNK_STAGES for unit in job.plan)
     return Video(
         id=job.id,
         model=made.model,
@@ -95,7 +95,7 @@ def _eta_s(job: Job, pace: Pace) -> float | None:
     """Seconds of work that are left at the measured pace; None where a stage was never measured."""
     if job.state.is_terminal:
         return None
-    left = [pace.get((job.generation.model, unit.stage)) for unit in job.generation.plan()[job.units_done :]]
+    left = [pace.get((job.generation.model, unit.stage)) for unit in job.plan[job.units_done :]]
     known = [seconds for seconds in left if seconds is not None]
     return round(sum(known), 1) if len(known) == len(left) else None
 

@@ -18,11 +18,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import redis
+from prometheus_client import CollectorRegistry
 
 from service.errors import DeliveryRefused
 from service.outbound import Outbound, Reply
 from service.outbox import Attempt, Delivery, DeliveryState, Outbox
 from service.settings import Settings
+from service.telemetry import DeliveryMetrics
 from service.tenants import Tenants
 from service.videos import video_of
 
@@ -63,13 +65,21 @@ def payload(row: Delivery) -> bytes:
 class Deliverer:
     """Posts what is due. Any number of them may run: a row is with one at a time."""
 
-    def __init__(self, outbox: Outbox, tenants: Tenants, outbound: Outbound, settings: Settings):
+    def __init__(
+        self,
+        outbox: Outbox,
+        tenants: Tenants,
+        outbound: Outbound,
+        settings: Settings,
+        metrics: DeliveryMetrics | None = None,
+    ):
         self._outbox, self._tenants, self._outbound = outbox, tenants, outbound
+        self._metrics = metrics or DeliveryMetrics(CollectorRegistry())
         self._schedule_s = settings.webhook_retry_schedule_s
 
     @classmethod
-    def open(cls, client: redis.Redis, settings: Settings) -> Deliverer:
-        return cls(Outbox(client, settings), Tenants(client, settings), Outbound(settings), settings)
+    def open(cls, client: redis.Redis, settings: Settings, metrics: DeliveryMetrics | None = None) -> Deliverer:
+        return cls(Outbox(client, settings), Tenants(client, settings), Outbound(settings), settings, metrics)
 
     def deliver_due(self, limit: int = AT_ONCE) -> int:
         """Post the rows that are due, side by side, and record what came of each; how many there were."""
@@ -102,6 +112,7 @@ class Deliverer:
             reply=reply.body.decode("utf-8", "replace") if reply else "",
         )
         self._outbox.record(row, attempt, outcome, delay_s)
+        self._metrics.seconds.labels(str(outcome)).observe(attempt.seconds)
         log.info("webhook posted", extra={"delivery": row.id, "outcome": outcome, "status": attempt.status})
 
     def _judge(self, row: Delivery, reply: Reply | None) -> tuple[DeliveryState, float]:

@@ -16,6 +16,7 @@ from service import ids, queue
 from service.database import connect
 from service.objects import Objects, open_objects
 from service.store import Store
+from service.telemetry import DeliveryMetrics
 from service.webhooks import Deliverer
 from workers import journal as journal  # connects the logging
 from workers.heartbeat import Heartbeat
@@ -54,7 +55,7 @@ def open_office(sender: Any, **_: Any) -> None:
     client, app = connect(settings), sender.app
     store, objects = Store(client, settings), open_objects(settings)
     sweeper = Sweeper(store, objects, app, settings.sweep_interval_s)
-    opened[:] = [Office(store, objects, Deliverer.open(client, settings), sweeper)]
+    opened[:] = [Office(store, objects, Deliverer.open(client, settings, DeliveryMetrics()), sweeper)]
     sweeper.start()
     heartbeat = Heartbeat(settings.heartbeat_file, ids.new("worker"))
     heartbeat.start()

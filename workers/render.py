@@ -36,9 +36,9 @@ def render_next(shop: Workshop) -> Job | None:
     if claim is None:
         return None
     shop.metrics.claimed(claim)
-    unit = claim.job.generation.plan()[claim.position]
-    about = {"job": claim.job.id, "unit": unit.key, "attempt": claim.attempt, "fence": claim.fence}
+    about = {"job": claim.job.id, "position": claim.position, "attempt": claim.attempt, "fence": claim.fence}
     try:
+        unit = claim.job.generation.plan()[claim.position]
         with shop.lease(claim) as lease:
             return commit(shop, claim, make(shop, claim, unit, lease), lease)
     except (Cancelled, Draining) as reason:
@@ -79,7 +79,7 @@ def draw(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> dict[str, ob
         encoded = media.encode(made.frames, fps=job.generation.fps, first_frame=unit.first_frame)
         segment = put_segment(shop, claim, unit, encoded)
     state_key = key(job.tenant, job.id, "states", f"{unit.key}.f{claim.fence}.safetensors")
-    shop.objects.put(state_key, made.state)
+    shop.put(state_key, made.state)
     shop.states.put((job.id, unit.key), made.state)
     return {"segment": segment, "state_key": state_key}
 
@@ -91,8 +91,8 @@ def put_segment(shop: Workshop, claim: Claim, unit: Unit, encoded: media.Encoded
     init_key = key(job.tenant, job.id, track, "init.mp4")
     segment_key = key(job.tenant, job.id, track, f"{unit.first_frame:08d}.f{claim.fence}.m4s")
     if not shop.objects.exists(init_key):
-        shop.objects.put(init_key, encoded.init, "video/mp4")
-    shop.objects.put(segment_key, encoded.segment, "video/iso.segment")
+        shop.put(init_key, encoded.init, "video/mp4")
+    shop.put(segment_key, encoded.segment, "video/iso.segment")
     return Segment(
         track=track,
         key=segment_key,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from models import catalog
 from models.catalog import Model, Unit
@@ -49,6 +50,11 @@ class Workshop:
 
     def lease(self, claim: Claim) -> Lease:
         return Lease(self.store, claim, ttl_s=self.settings.lease_ttl_s, draining=self.draining.is_set)
+
+    def put(self, key: str, body: bytes | Path, content_type: str = "application/octet-stream") -> None:
+        """Store an object, and count how long that took."""
+        with self.metrics.upload.time():
+            self.objects.put(key, body, content_type)
 
     def warm(self, model: Model) -> None:
         """Load a model before the first video needs it."""

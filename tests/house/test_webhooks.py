@@ -29,6 +29,7 @@ def test_a_receiver_that_fails_twice_gets_the_third(house: House) -> None:
         event = Webhook(secret).verify(attempt.body, attempt.headers)
         assert event["type"] == "video.completed"
         assert (event["data"]["id"], event["data"]["status"]) == (video, "completed")
+    assert house.figure("deliver", 'longtake_webhook_delivery_seconds_count{outcome="pending"}') >= 2
 
 
 def test_events_of_a_video_arrive_as_it_grows(house: House) -> None:

@@ -183,6 +183,11 @@ class House:
         url = "/metrics" if name == "api" else f"http://127.0.0.1:{self.metrics_ports[name]}/metrics"
         return self.http.get(url).raise_for_status().text
 
+    def figure(self, process: str, name: str) -> float:
+        """The highest value of a metric at a process, over its labels; 0 where it is absent."""
+        lines = [line for line in self.metrics(process).splitlines() if line.startswith(name)]
+        return max((float(line.rsplit(" ", 1)[1]) for line in lines), default=0.0)
+
 
 def until(true: Any, what: str, seconds: float = 120.0) -> None:
     """Wait for it; AssertionError where it does not come."""

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.catalog import CatalogError, Unit
-from models.loading import CheckpointError
+from models import catalog
+from models.catalog import CatalogError, CheckpointError, Unit
+from service import jobs
 from service.errors import StorageUnavailable, StoreUnavailable
 from service.jobs import Claim, Job, JobState, UnitDone
 from service.settings import Settings
 from service.store import Store
+from service.videos import video_of
 from tests.workers.conftest import DrawingShop, make_job
 from workers import media
 from workers.lease import CANCEL_LATENCY_S
@@ -165,6 +167,19 @@ def test_what_goes_wrong_is_told_and_tried_again_where_that_may_help(
     assert failed.error is not None and failed.error.code == code
     assert len(tried) == attempts
     assert "bug" not in failed.error.message  # what the user is told holds nothing of the inside
+
+
+def test_a_video_whose_model_is_no_longer_offered_fails_and_can_still_be_looked_at(
+    shop: DrawingShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, _ = shop.store.submit(make_job(16))
+    monkeypatch.setitem(catalog.MODELS, "tiny-shapes", catalog.MODELS["tiny-shapes"])  # is put back afterwards
+    del catalog.MODELS["tiny-shapes"]
+    jobs._plan.cache_clear()
+    work(shop)
+    failed = shop.store.get(job.tenant, job.id)
+    assert failed.error is not None and failed.error.code == "unknown_model"
+    assert video_of(failed).status == "failed"
 
 
 def test_a_commit_whose_answer_was_lost_counts_once(shop: DrawingShop, settings: Settings) -> None:

@@ -6,7 +6,7 @@ Owns the held-out prompts and the figures; the recipe makes the frames. Knows no
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -15,6 +15,8 @@ import numpy as np
 import torch
 
 from models import catalog
+from models.evaluation.difference import seam_ratio
+from models.evaluation.drift import drift
 from models.recipe import Recipe, default_request
 from models.shapes import tracker, world
 from models.shapes.language import Caption
@@ -47,13 +49,13 @@ class FirstChunkScore:
 
 @dataclass(frozen=True, slots=True)
 class RollOutScore:
-    """One long video. seam_ratio: mean frame difference at chunk boundaries over that inside chunks."""
+    """One long video; `seam_ratio` is None where it is no longer than a chunk."""
 
     presence: float
     kept_colour: float
     kept_shape: float
-    seam_ratio: float
-    drift: float
+    seam_ratio: float | None
+    drift: float | None
 
 
 def score_first_chunk(caption: Caption, frames: np.ndarray) -> FirstChunkScore:
@@ -75,24 +77,6 @@ def score_roll_out(caption: Caption, frames: np.ndarray, chunk_starts: list[int]
     shapes = [s is not None and s.shape == actor.shape for s in read.sightings]
     seam = seam_ratio(frames, chunk_starts)
     return RollOutScore(read.presence, read.kept_colour(actor.colour), fmean(shapes), seam, drift(frames))
-
-
-def seam_ratio(frames: np.ndarray, chunk_starts: list[int]) -> float:
-    """Mean difference of neighbouring frames across chunk boundaries, over that inside chunks (1: seamless)."""
-    steps = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean((1, 2, 3))  # [F - 1]; step i leads to frame i + 1
-    at_seam = np.isin(np.arange(1, len(frames)), chunk_starts)
-    inside = steps[~at_seam].mean()
-    return float(steps[at_seam].mean() / inside) if inside > 0 else 1.0
-
-
-def drift(frames: np.ndarray, ends: int = 16) -> float:
-    """How far the colours of the last frames are from those of the first: total variation of histograms, 0 to 1."""
-
-    def histogram(part: np.ndarray) -> np.ndarray:
-        bins = (part // 32).astype(np.int32) @ np.array([64, 8, 1])
-        return np.bincount(bins.ravel(), minlength=512) / bins.size
-
-    return float(np.abs(histogram(frames[:ends]) - histogram(frames[-ends:])).sum() / 2)
 
 
 def roll_out(
@@ -129,9 +113,9 @@ def evaluate_roll_outs(
 
 
 def means(scores: list[Any]) -> dict[str, float]:
-    """Mean of every field over the scores that have it."""
+    """Mean of every field over the scores that have it; fields that none has are left out."""
 
-    def values(name: str) -> Iterator[float]:
-        return (float(value) for score in scores if (value := getattr(score, name)) is not None)
+    def values(name: str) -> list[float]:
+        return [float(value) for score in scores if (value := getattr(score, name)) is not None]
 
-    return {name: fmean(values(name)) for name in scores[0].__slots__}
+    return {name: fmean(values(name)) for name in scores[0].__slots__ if values(name)}

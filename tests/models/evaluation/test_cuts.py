@@ -1,0 +1,32 @@
+"""Scene cuts of constructed clips; that they are those of the command line is tested with files (tests/longtake)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.evaluation.cuts import scene_cuts
+from tests.models.evaluation.conftest import scene, texture
+
+RED, BLUE = (160, 40, 40), (20, 60, 160)
+
+
+def test_a_cut_is_one_cut_at_its_frame():
+    frames = np.concatenate([scene(RED, 24), scene(BLUE, 24)])
+    assert scene_cuts(frames) == [24]
+
+
+def test_a_take_without_a_cut_has_none():
+    assert scene_cuts(scene(RED, 48)) == []
+    assert scene_cuts(np.stack([texture(1, 64)] * 48)) == []
+    assert scene_cuts(texture(1, 64)[None]) == []
+
+
+@pytest.mark.parametrize(("between", "cuts"), [(14, [20]), (15, [20, 35])])
+def test_a_scene_has_at_least_fifteen_frames(between: int, cuts: list[int]):
+    assert scene_cuts(np.concatenate([scene(RED, 20), scene(BLUE, between), scene(RED, 20)])) == cuts
+
+
+def test_a_large_video_is_cut_where_it_is_small():
+    frames = np.concatenate([scene(RED, 18), scene(BLUE, 18)])
+    assert scene_cuts(frames.repeat(5, 1).repeat(5, 2)) == scene_cuts(frames) == [18]

@@ -1,4 +1,4 @@
-"""The last unit of a video: its segments become files that play everywhere, and a picture to show for it.
+"""The last unit of a video: its segments become files that play everywhere, a picture to show for it, and figures.
 
 Joins by stream copy, so no frame is encoded twice. Knows segments and files; nothing of tensors.
 """
@@ -11,11 +11,14 @@ from pathlib import Path
 from service.jobs import Claim, Segment
 from service.objects import Objects, key
 from service.store import Store
-from workers import media
+from workers import media, quality
 
 
-def finish(store: Store, objects: Objects, claim: Claim) -> dict[str, str]:
-    """Write video, preview (where the video is a refined one) and thumbnail; artefact -> object key."""
+def finish(store: Store, objects: Objects, claim: Claim) -> dict[str, object]:
+    """Write video, preview (where the video is a refined one) and thumbnail, and measure the video.
+
+    What `UnitDone` is told: `artefacts` (name -> object key) and `quality`.
+    """
     segments = [done.segment for done in store.committed(claim.job.id) if done.segment is not None]
     preview = [segment for segment in segments if segment.track == "preview"]
     refined = [segment for segment in segments if segment.track == "refined"]
@@ -30,7 +33,8 @@ def finish(store: Store, objects: Objects, claim: Claim) -> dict[str, str]:
         if refined:
             small = join(objects, preview, Path(folder) / "preview.mp4")
             artefacts["preview"] = put(objects, claim, "preview", "mp4", small)
-    return artefacts
+        seams = {segment.first_frame for segment in segments} - {0}
+        return {"artefacts": artefacts, "quality": quality.measure(video, seams)}
 
 
 def join(objects: Objects, segments: list[Segment], target: Path) -> Path:

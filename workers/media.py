@@ -10,10 +10,11 @@ Knows frames and files; nothing of jobs, stores or models.
 from __future__ import annotations
 
 import struct
+import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import ffmpeg
 import numpy as np
@@ -85,6 +86,33 @@ def thumbnail(video: Path, *, at_seconds: float) -> bytes:
     return picture
 
 
+def frames(video: Path, *, longest_side: int | None = None) -> Iterator[np.ndarray]:
+    """The pictures of any video file in their order, one at a time: uint8 [H, W, 3], RGB, read-only.
+
+    longest_side: shrink them on the way to at most so many pixels. Raises `MediaError` where there is none.
+    """
+    source = ffmpeg.input(f"file:{video}")
+    if longest_side:
+        size = {"w": f"min({longest_side},iw)", "h": f"min({longest_side},ih)"}
+        source = source.filter("scale", **size, force_original_aspect_ratio="decrease", flags="bilinear")
+    shown = source.output("pipe:", format="image2pipe", vcodec="ppm", pix_fmt="rgb24", fps_mode="passthrough")
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(_quiet(shown).compile(get_ffmpeg_exe()), stdout=subprocess.PIPE, stderr=said)
+        assert process.stdout is not None
+        try:
+            count = 0
+            while (picture := _next_picture(process.stdout)) is not None:
+                count += 1
+                yield picture
+            if process.wait() or not count:
+                said.seek(0)
+                raise MediaError(_last_line(said.read()))
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
 def frame_hashes(video: Path) -> list[str]:
     """One digest a decoded frame, in their order: equal lists mean equal pictures, whatever the container."""
     table = _run(ffmpeg.input(str(video)).output("pipe:", format="framemd5", **_NO_CLOCK)).decode()
@@ -119,11 +147,28 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += size
 
 
+def _next_picture(stream: IO[bytes]) -> np.ndarray | None:
+    """One binary PPM, whose header says its size; None at the end, or where the rest is missing."""
+    header = [stream.readline() for _ in range(3)]  # P6, width and height, 255
+    if not header[2]:
+        return None
+    width, height = map(int, header[1].split())
+    pixels = stream.read(height * width * 3)
+    whole = len(pixels) == height * width * 3
+    return np.frombuffer(pixels, np.uint8).reshape(height, width, 3) if whole else None
+
+
 def _run(stream: Any, stdin: bytes | None = None) -> bytes:
-    stream = stream.global_args("-hide_banner", "-nostdin", "-loglevel", "error")
     try:
-        out, _ = stream.run(cmd=get_ffmpeg_exe(), input=stdin, capture_stdout=True, capture_stderr=True)
+        out, _ = _quiet(stream).run(cmd=get_ffmpeg_exe(), input=stdin, capture_stdout=True, capture_stderr=True)
     except ffmpeg.Error as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines() or ["ffmpeg failed without a word"]
-        raise MediaError(said[-1]) from None
+        raise MediaError(_last_line(error.stderr)) from None
     return bytes(out)
+
+
+def _quiet(stream: Any) -> Any:
+    return stream.global_args("-hide_banner", "-nostdin", "-loglevel", "error")
+
+
+def _last_line(said: bytes) -> str:
+    return (said.decode(errors="replace").strip().splitlines() or ["ffmpeg failed without a word"])[-1]

@@ -17,6 +17,7 @@ from models.shapes import world
 
 SIZED = 0.5  # small actors are one latent wide and the hardest to draw: more of them than captions usually name
 
+
 @dataclass(frozen=True, slots=True)
 class Clip:
     """One drawn clip: latents [C, F, h, w] (scaled), its caption, and pixels [F, 3, H, W] where they are kept."""

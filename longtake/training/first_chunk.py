@@ -105,14 +105,26 @@ def captions(clips: list[Clip], rng: random.Random) -> list[str]:
     return ["" if rng.random() < CAPTION_DROP else clip.caption for clip in clips]
 
 
-def velocity_loss(network: Any, scheduler: Any, latents: Tensor, text: EncodedText, **options: Any) -> Tensor:
-    """MSE of the velocity; latents [B, C, F, h, w]. Half of the timesteps are uniform, half in the noisier half."""
+def velocity_loss(
+    network: Any,
+    scheduler: Any,
+    latents: Tensor,
+    text: EncodedText,
+    frame_weights: Tensor | None = None,
+    **options: Any,
+) -> Tensor:
+    """MSE of the velocity; latents [B, C, F, h, w], frame_weights [F]: how much each frame counts (all the same).
+
+    Half of the timesteps are uniform, half in the noisier half.
+    """
     noise = torch.randn_like(latents)
     steps, count = scheduler.config.num_train_timesteps, latents.shape[0]
     t = torch.randint(0, steps, (count,))
     t[: count // 2] = torch.randint(steps // 2, steps, (count // 2,))
     made = network(scheduler.add_noise(latents, noise, t), t, text.tokens, timestep_cond=text.pooled, **options).sample
-    return (made.float() - scheduler.get_velocity(latents, noise, t)).square().mean()
+    errors = (made.float() - scheduler.get_velocity(latents, noise, t)).square().mean((0, 1, 3, 4))  # [F]
+    weights = torch.ones_like(errors) if frame_weights is None else frame_weights
+    return (errors * weights).sum() / weights.sum()
 
 
 def without_dropout(module: nn.Module) -> nn.Module:

@@ -35,6 +35,7 @@ from models.streaming_t2v.text import EncodedText, encode
 from models.streaming_t2v.unet import StreamingUNet3D
 
 KNOWN = 8  # conditioning frames
+KNOWN_WEIGHT = 0.25  # of a known frame's loss: sampling holds those frames, so what is made of them does not count
 MEMORY_NOISE = 0.15  # the conditioning frames are decoded from latents with up to this much noise: memory errs
 DROP = 0.05  # paper: text alone, anchor alone, and both are dropped in 5 % of the samples each
 
@@ -92,7 +93,9 @@ class CamStage:
             unet.context(text.tokens) if image_tokens is None else unet.anchored_context(text.tokens, image_tokens)
         )
         both = _Together(unet, cam, context, cam.context(text.tokens), cam.embed(remembered))
-        return velocity_loss(both, self.scheduler, latents, text)
+        weights = torch.ones(latents.shape[2])
+        weights[:KNOWN] = KNOWN_WEIGHT
+        return velocity_loss(both, self.scheduler, latents, text, weights)
 
     @torch.no_grad()
     def remember(self, latents: Tensor) -> Tensor:

@@ -22,7 +22,9 @@ from models.streaming_t2v.pipeline import StreamingPipeline
 from models.streaming_t2v.sampler import OnStep, branches, guide, ignore, sample_chunk
 from models.streaming_t2v.text import EncodedText, concatenate, pooled_for
 
-State = dict[str, Tensor]  # "frames": uint8 [F, H, W, 3], the chunk's new frames; "anchor": float32 [E]
+#: "frames": uint8 [F, H, W, 3], the chunk's new frames; "anchor": float32 [E]; and where known frames are held,
+#: "latents": float32 [C, F_cond, h, w] of the last frames.
+State = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Streamer:
         latents = self._sample(denoise, index=0, known=None, on_step=on_step)
         frames = self._decode(latents)
         anchor = embed_anchor(self.parts.image_encoder, self._to_pixels(frames[:1]))
-        return frames, {"frames": torch.from_numpy(frames), "anchor": anchor[0].cpu()}
+        return frames, self._state(frames, latents, anchor[0].cpu())
 
     @torch.no_grad()
     def next_chunk(
@@ -75,10 +77,21 @@ class Streamer:
         remembered = state["frames"][-self.settings.conditioning_frames :].numpy()
         pixels_known = self._to_pixels(remembered)
         denoise = self._streaming_denoiser(pixels_known, state["anchor"], text, null)
-        known = self._encode(remembered) if self.settings.hold_known_frames else None
-        latents = self._sample(denoise, index=index, known=known, on_step=on_step)
+        latents = self._sample(denoise, index=index, known=self._known(state), on_step=on_step)
         frames = self._decode(latents[:, :, self.settings.conditioning_frames :])
-        return frames, {"frames": torch.from_numpy(frames), "anchor": state["anchor"]}
+        return frames, self._state(frames, latents, state["anchor"])
+
+    def _state(self, frames: np.ndarray, latents: Tensor, anchor: Tensor) -> State:
+        """What the next chunk needs. Held latents are handed on as they are: encoded again they would be others."""
+        state = {"frames": torch.from_numpy(frames), "anchor": anchor}
+        if self.settings.hold_known_frames:
+            state["latents"] = latents[0, :, -self.settings.conditioning_frames :].float().cpu()
+        return state
+
+    def _known(self, state: State) -> Tensor | None:
+        if not self.settings.hold_known_frames:
+            return None
+        return state["latents"].unsqueeze(0).to(self.parts.device, self.parts.unet.dtype)
 
     def _streaming_denoiser(
         self, frames: Tensor, anchor: Tensor, text: EncodedText, null: EncodedText
@@ -123,11 +136,6 @@ class Streamer:
 
         start = draw(noise.INITIAL) * scheduler.init_noise_sigma
         return sample_chunk(denoise, start, scheduler, draw, eta=self.settings.eta, known=known, on_step=on_step)
-
-    def _encode(self, frames: np.ndarray) -> Tensor:
-        height, width = frames.shape[1:3]
-        latents = pixels.encode(self.parts.vae, frames, size=(height, width), resize="bilinear", batch=8)
-        return latents.unsqueeze(0).to(self.parts.unet.dtype)
 
     def _decode(self, latents: Tensor) -> np.ndarray:  # [1, C, F, h, w] -> uint8 [F, H, W, 3]
         return pixels.decode(self.parts.vae, latents[0], batch=8)

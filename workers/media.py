@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -86,7 +86,7 @@ def thumbnail(video: Path, *, at_seconds: float) -> bytes:
     return picture
 
 
-def frames(video: Path, *, longest_side: int | None = None) -> Iterator[np.ndarray]:
+def frames(video: Path, *, longest_side: int | None = None) -> Generator[np.ndarray]:
     """The pictures of any video file in their order, one at a time: uint8 [H, W, 3], RGB, read-only.
 
     longest_side: shrink them on the way to at most so many pixels. Raises `MediaError` where there is none.

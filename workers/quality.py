@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ LONGEST_SIDE = 256  # pixels; scene cuts are looked for at that size anyway
 LIMIT_S = 60.0  # a unit is seconds, not minutes
 
 
-def measure(video: Path, chunk_starts: Collection[int]) -> dict[str, float | None] | None:
+def measure(video: Path, chunk_starts: Container[int]) -> dict[str, float | None] | None:
     """Scene cuts, seam ratio, flicker and drift of a finished file; None where measuring fails or takes too long.
 
     chunk_starts: frames at which something made by itself begins, the first frame left out.

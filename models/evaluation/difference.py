@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Container, Iterable
 
 import numpy as np
 
@@ -14,7 +14,7 @@ UNSEEN = 0.01  # grey levels; smaller mean differences count as none
 class Differences:
     """Gauge of `flicker` and, where chunk starts are given, of `seam_ratio`."""
 
-    def __init__(self, chunk_starts: Collection[int] | None = None):
+    def __init__(self, chunk_starts: Container[int] | None = None):
         self.steps: list[float] = []  # mean absolute difference in grey levels; steps[i] leads to frame i + 1
         self._chunk_starts = chunk_starts
         self._before: Frame | None = None
@@ -30,9 +30,9 @@ class Differences:
             figures["seam_ratio"] = self._seam_ratio(self._chunk_starts)
         return figures
 
-    def _seam_ratio(self, chunk_starts: Collection[int]) -> float | None:
+    def _seam_ratio(self, chunk_starts: Container[int]) -> float | None:
         steps = np.array(self.steps)
-        at_seam = np.isin(np.arange(1, len(steps) + 1), list(chunk_starts))
+        at_seam = np.array([frame in chunk_starts for frame in range(1, len(steps) + 1)], bool)
         if at_seam.all() or not at_seam.any():
             return None
         seam, inside = steps[at_seam].mean(), steps[~at_seam].mean()
@@ -47,7 +47,7 @@ def flicker(frames: Iterable[Frame]) -> float | None:
     return measure(frames, Differences())["flicker"]
 
 
-def seam_ratio(frames: Iterable[Frame], chunk_starts: Collection[int]) -> float | None:
+def seam_ratio(frames: Iterable[Frame], chunk_starts: Container[int]) -> float | None:
     """Mean difference of neighbouring frames across chunk boundaries, over that inside chunks (1: seamless).
 
     chunk_starts: the first frames of all chunks but the first. None where there is no boundary, or nothing else. 1

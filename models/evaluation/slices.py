@@ -7,7 +7,7 @@ from PIL import Image
 
 from models.evaluation.gauge import Figures, Frame
 
-WIDTH = 720  # pixels; small videos are enlarged to about that
+WIDTH, HEIGHT = 720, 4096  # pixels; a smaller slice is enlarged as far as it fits
 
 
 class XTSlice:
@@ -26,5 +26,5 @@ class XTSlice:
     def picture(self) -> Image.Image:
         """The slice, [F, W] pixels times a whole number, each pixel square and sharp."""
         rows = np.stack(self._rows)
-        times = max(1, WIDTH // rows.shape[1])
+        times = max(1, min(WIDTH // rows.shape[1], HEIGHT // len(rows)))
         return Image.fromarray(rows.repeat(times, 0).repeat(times, 1))

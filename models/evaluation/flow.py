@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-RAFT = "raft"  # the method of the published figures, and the only one whose name they leave out
+RAFT = "raft"  # the published script's method, and the only one whose name a figure leaves out
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,8 @@ def mawe(frames: Iterable[Frame], flow: FlowMethod | None = None) -> float | Non
 def flow_std(frames: Iterable[Frame], flow: FlowMethod | None = None) -> float | None:
     """Standard deviation of the flow magnitude over all pixels of all neighbouring frames; pixels at 720x720.
 
-    The paper's ablation of randomized blending reports it: a jump between chunks is a burst of flow. What it takes the
-    deviation over the paper does not say; here it is everything at once. None below two frames.
+    The paper's ablation of randomized blending reports a figure of this name, without a formula: a jump between chunks
+    is a burst of flow. None below two frames.
     """
     method = flow or dis()
     return measure(frames, WarpError(method))[method.named("flow_std")]

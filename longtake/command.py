@@ -20,6 +20,7 @@ COMMANDS = {
     "watch": ("longtake.watch", "Follow a video of a running service, and fetch it."),
     "generate": ("longtake.generate", "Make a video here, without the service."),
     "train": ("longtake.train", "Train the bundled model on drawn shapes."),
+    "convert": ("longtake.convert", "Convert the published weights of StreamingT2V."),
     "evaluate": ("longtake.evaluate", "Measure how well a model follows prompts, and for how long."),
     "keys": ("longtake.keys", "Create, list and revoke API keys."),
 }

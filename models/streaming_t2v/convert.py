@@ -6,10 +6,12 @@ Owns the names of the released `streaming_t2v.ckpt`; reads no file. Works on met
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
+
+from models.catalog import CheckpointError
 
 #: Released prefix -> our component. Everything else in the file (text encoder, VAE, CLIP, optimizer) stays behind.
 COMPONENTS = {"base_model": "unet", "unet": "cam", "resampler": "apm"}
@@ -27,7 +29,7 @@ _NAMES: dict[str, list[tuple[str, str]]] = {
 _MIXER = re.compile(r"^(?P<attention>.*attn2)\.(?P<part>alpha|conv|conv_ln)(?P<rest>\..*)?$")
 
 
-class ConversionError(ValueError):
+class ConversionError(CheckpointError):
     """The checkpoint is not the released layout; the message names keys that are missing, left over or misshapen."""
 
 
@@ -39,16 +41,24 @@ def convert_checkpoint(
     config: keyword arguments of each component's class where it is not the published size. The result is checked
     against the classes' own keys and shapes on the meta device. Raises `ConversionError`.
     """
-    components: dict[str, dict[str, Tensor]] = {name: {} for name in COMPONENTS.values()}
-    mixers = _mixer_indices(config)
-    for key, tensor in state_dict.items():
+    networks = empty(config)
+    names = rename(state_dict, networks["unet"])
+    components = {name: {ours: state_dict[key] for ours, key in part.items()} for name, part in names.items()}
+    for name, model in networks.items():
+        check(name, components[name], {key: value.shape for key, value in model.state_dict().items()})
+    return components
+
+
+def rename(keys: Iterable[str], unet: Any) -> dict[str, dict[str, str]]:
+    """Released keys -> {component: {our name: released key}}; `unet` is a `StreamingUNet3D` of the same layers."""
+    names: dict[str, dict[str, str]] = {name: {} for name in COMPONENTS.values()}
+    mixers = _mixer_indices(unet)
+    for key in keys:
         prefix, _, name = key.partition(".")
         if prefix in COMPONENTS:
             component = COMPONENTS[prefix]
-            components[component][_rename(component, name, mixers)] = tensor
-    for name, model in _empty(config).items():
-        _check(name, components[name], {key: value.shape for key, value in model.state_dict().items()})
-    return components
+            names[component][_rename(component, name, mixers)] = key
+    return names
 
 
 def _rename(component: str, name: str, mixers: Mapping[str, int]) -> str:
@@ -61,7 +71,8 @@ def _rename(component: str, name: str, mixers: Mapping[str, int]) -> str:
     return name
 
 
-def _empty(config: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Any]:
+def empty(config: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Any]:
+    """The three networks on the meta device."""
     from torch import device
 
     from models.streaming_t2v.apm import AppearancePreservationModule
@@ -77,14 +88,14 @@ def _empty(config: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Any]:
         return {name: cls(**(config or {}).get(name, {})) for name, cls in classes.items()}
 
 
-def _mixer_indices(config: Mapping[str, Mapping[str, Any]] | None) -> dict[str, int]:
+def _mixer_indices(unet: Any) -> dict[str, int]:
     """Name of every text-reading cross-attention in the main network -> number of its mixer."""
-    unet = _empty(config)["unet"]
     names = {id(module): name for name, module in unet.named_modules()}
     return {names[id(attention)]: i for i, attention in enumerate(unet.cross_attentions())}
 
 
-def _check(component: str, got: Mapping[str, Tensor], want: Mapping[str, Any]) -> None:
+def check(component: str, got: Mapping[str, Tensor], want: Mapping[str, Any]) -> None:
+    """Raise `ConversionError` unless `got` has exactly the names and shapes of `want`."""
     missing, extra = sorted(want.keys() - got.keys()), sorted(got.keys() - want.keys())
     misshapen = [
         f"{key} is {tuple(got[key].shape)} and must be {tuple(want[key])}"

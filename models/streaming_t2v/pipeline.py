@@ -21,8 +21,11 @@ class StreamingPipeline(DiffusionPipeline):
     """Components of a checkpoint: the first chunk's network, the streaming one with CAM and APM, and the refiner.
 
     first_chunk: a text-to-video network (the original one; `unet` was fine-tuned from it). image_encoder: a
-    CLIPVisionModelWithProjection, for the anchor. refiner, refiner_schedule: see `models.refinement`.
+    CLIPVisionModelWithProjection, for the anchor. refiner, refiner_schedule: see `models.refinement`; a checkpoint can
+    do without them, and makes previews only.
     """
+
+    _optional_components = ["refiner", "refiner_schedule"]
 
     def __init__(
         self,
@@ -35,8 +38,8 @@ class StreamingPipeline(DiffusionPipeline):
         cam: ConditionalAttentionModule,
         apm: AppearancePreservationModule,
         image_encoder: Any,
-        refiner: Any,
-        refiner_schedule: LogSNRCosineSchedule,
+        refiner: Any = None,
+        refiner_schedule: LogSNRCosineSchedule | None = None,
     ):
         super().__init__()
         self.register_modules(

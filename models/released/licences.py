@@ -1,0 +1,60 @@
+"""Under which licence each released file was published; a converted copy of it stays under the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A release: what it is, where its licence is stated, and which of our components are made of it."""
+
+    name: str
+    licence: str
+    stated: str
+    components: tuple[str, ...]
+    non_commercial: bool = False
+
+
+UPSTREAM = (
+    Upstream(
+        "StreamingT2V (PAIR/StreamingT2V)",
+        "CreativeML Open RAIL-M; tuned from ModelScope's model, whose terms hold too",
+        "https://github.com/Picsart-AI-Research/StreamingT2V/tree/StreamingModelscope",
+        ("unet", "cam", "apm"),
+        non_commercial=True,
+    ),
+    Upstream(
+        "ModelScope text-to-video 1.7b (damo-vilab/text-to-video-ms-1.7b)",
+        "CC BY-NC 4.0",
+        "https://huggingface.co/damo-vilab/text-to-video-ms-1.7b",
+        ("first_chunk", "text_encoder", "tokenizer", "vae", "scheduler"),
+        non_commercial=True,
+    ),
+    Upstream(
+        "OpenCLIP ViT-H/14 (laion/CLIP-ViT-H-14-laion2B-s32B-b79K)",
+        "MIT",
+        "https://huggingface.co/laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+        ("image_encoder", "refiner_text_encoder"),
+    ),
+)
+
+
+def note(components: Iterable[str]) -> str:
+    """The licence note of a converted folder, in Markdown."""
+    made = set(components)
+    lines = [
+        "# Licences",
+        "",
+        "These weights were converted from files that others released. Each part stays under its own licence:",
+        "",
+        "| part | release | licence | commercial use |",
+        "| --- | --- | --- | --- |",
+    ]
+    for release in UPSTREAM:
+        names = ", ".join(f"`{name}`" for name in release.components if name in made)
+        if names:
+            use = "no" if release.non_commercial else "yes"
+            lines.append(f"| {names} | [{release.name}]({release.stated}) | {release.licence} | {use} |")
+    return "\n".join([*lines, "", "The strictest one governs videos made with all of them together.", ""])

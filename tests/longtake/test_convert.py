@@ -1,0 +1,219 @@
+"""`longtake convert` turns released files into a folder that loads and runs, whatever happens on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from diffusers import UNet3DConditionModel
+from safetensors import safe_open
+
+from longtake import conversion, shards
+from longtake.command import main
+from models import catalog
+from models.loading import load_pipeline
+from models.recipe import Recipe, default_request
+from tests.support import released, sparse
+from tests.support.released import Size
+
+
+def convert(root: Path, *options: str) -> str:
+    """The command on the files in `root`; what it printed."""
+    arguments = [str(root / "streaming_t2v.ckpt"), "--base", str(root / "ms-1.7b"), "-o", str(root / "out"), *options]
+    done = CliRunner().invoke(main, ["convert", *arguments])
+    assert isinstance(done.exception, SystemExit | KeyboardInterrupt | None), done.exception
+    return done.output
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    released.checkpoint(tmp_path / "streaming_t2v.ckpt")
+    released.base(tmp_path / "ms-1.7b")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Converted once, in shards."""
+    root = tmp_path_factory.mktemp("released")
+    released.checkpoint(root / "streaming_t2v.ckpt")
+    released.base(root / "ms-1.7b")
+    assert "9 components in fp32" in convert(root, "--max-shard-size", "1MB")
+    return root
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = {}
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as opened:
+            tensors |= {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    return tensors
+
+
+def test_a_converted_folder_loads_with_no_key_missing_or_left_over(converted):
+    pipeline = load_pipeline(converted / "out", device="cpu")
+    for name in ("unet", "cam", "apm", "image_encoder", "first_chunk", "text_encoder", "vae"):
+        want = pipeline.components[name].state_dict()
+        got = weights_of(converted / "out" / name)
+        assert got.keys() == want.keys(), name
+        assert all(torch.equal(got[key], want[key]) for key in got), name
+    assert len(list((converted / "out" / "unet").glob("*-of-*.safetensors"))) > 1
+
+
+def test_the_streaming_network_is_the_tuned_one_and_the_first_chunks_the_original(converted):
+    state = torch.load(converted / "streaming_t2v.ckpt")["state_dict"]
+    unet, first = weights_of(converted / "out" / "unet"), weights_of(converted / "out" / "first_chunk")
+    original = UNet3DConditionModel.from_pretrained(converted / "ms-1.7b" / "unet")
+    assert torch.equal(unet["conv_in.weight"], state["base_model.conv_in.weight"])
+    assert torch.equal(first["conv_in.weight"], original.conv_in.weight)
+    assert not torch.equal(unet["conv_in.weight"], first["conv_in.weight"])
+
+
+@torch.no_grad()
+def test_the_first_chunks_network_computes_what_diffusers_computes(converted):
+    original = UNet3DConditionModel.from_pretrained(converted / "ms-1.7b" / "unet").eval()
+    ours = load_pipeline(converted / "out", device="cpu").first_chunk
+    latents, text = torch.randn(1, 4, 3, 8, 8), torch.randn(1, 77, 64)
+    assert torch.allclose(ours(latents, 500, text).sample, original(latents, 500, text).sample, atol=1e-5)
+
+
+def test_a_converted_folder_makes_a_video(converted):
+    pipeline = load_pipeline(converted / "out", device="cpu")
+    model = replace(catalog.find("tiny-shapes"), eta=1.0, hold_known_frames=False, read_prompt=str)
+    request = replace(default_request(model, "a horse", num_frames=24, seed=1, refine=False), steps=1)
+    made = [result.frames for _, result in Recipe(pipeline, model, request).generate()]
+    assert [frames.shape for frames in made] == [(16, 64, 64, 3), (8, 64, 64, 3)]
+
+
+def test_every_file_has_its_checksum_and_every_part_its_licence(converted):
+    folder = converted / "out"
+    sums = json.loads((folder / "checksums.json").read_text())
+    files = [path for path in folder.rglob("*") if path.is_file() and "/" in str(path.relative_to(folder))]
+    assert sums.keys() == {str(path.relative_to(folder)) for path in files} | {"model_index.json"}
+    assert all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in sums.items())
+    note = (folder / "LICENSE.md").read_text()
+    components = [name for name in json.loads((folder / "model_index.json").read_text()) if not name.startswith("_")]
+    assert "CC BY-NC 4.0" in note and all(f"`{name}`" in note for name in components)
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_weights_can_be_written_in_half_precision(root, dtype):
+    convert(root, "--dtype", dtype)
+    kinds = {tensor.dtype for tensor in weights_of(root / "out" / "unet").values()}
+    assert kinds == {conversion.DTYPES[dtype]}
+    assert load_pipeline(root / "out", device="cpu").unet.dtype == torch.float32
+
+
+def test_a_base_as_libraries_wrote_it_in_2023_converts(tmp_path):
+    released.checkpoint(tmp_path / "streaming_t2v.ckpt")
+    released.base(tmp_path / "ms-1.7b", half=True, old_names=True)
+    assert "9 components" in convert(tmp_path)
+    pipeline = load_pipeline(tmp_path / "out", device="cpu")
+    pickled = torch.load(tmp_path / "ms-1.7b" / "text_encoder" / "pytorch_model.bin")
+    want = pickled["text_model.final_layer_norm.weight"]
+    text_model = getattr(pipeline.text_encoder, "text_model", pipeline.text_encoder)
+    assert torch.equal(text_model.final_layer_norm.weight, want)
+
+
+def test_an_interrupted_conversion_goes_on_where_it_was(root, monkeypatch):
+    write, written = shards.write_weights, []
+
+    def interrupted(folder: Path, *arguments, **options):
+        written.append(folder.name)
+        if len(written) == 3:
+            (folder / "half.safetensors").write_bytes(b"half")
+            raise KeyboardInterrupt
+        return write(folder, *arguments, **options)
+
+    monkeypatch.setattr(conversion, "write_weights", interrupted)
+    convert(root)
+    assert (root / "out" / "unet").is_dir() and not (root / "out" / "apm").exists()
+    with pytest.raises(catalog.CheckpointError, match="holds no model_index.json"):
+        load_pipeline(root / "out")
+    before = (root / "out" / "unet" / "diffusion_pytorch_model.safetensors").stat()
+    assert "9 components" in convert(root)
+    after = (root / "out" / "unet" / "diffusion_pytorch_model.safetensors").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert written[3:] == [f".{name}.part" for name in ("apm", "image_encoder", "first_chunk", "text_encoder", "vae")]
+    assert not list((root / "out").rglob("*.part")) and not list((root / "out").rglob("half*"))
+    load_pipeline(root / "out", device="cpu")
+
+
+def test_a_conversion_is_not_gone_on_with_other_options(root):
+    convert(root)
+    assert "another dtype" in convert(root, "--dtype", "fp16")
+    released.checkpoint(root / "streaming_t2v.ckpt", Size(hidden=48))
+    assert "another checkpoint" in convert(root)
+
+
+def test_a_folder_of_something_else_is_left_alone(root):
+    (root / "out").mkdir()
+    (root / "out" / "letter.txt").write_text("dear")
+    assert "is not empty" in convert(root)
+    assert [path.name for path in (root / "out").iterdir()] == ["letter.txt"]
+
+
+def test_a_truncated_checkpoint_is_refused_before_anything_is_written(root):
+    path = root / "streaming_t2v.ckpt"
+    path.write_bytes(path.read_bytes()[:-5000])
+    assert "Error: streaming_t2v.ckpt is cut short or damaged" in convert(root)
+    assert not (root / "out").exists()
+
+
+def test_a_checkpoint_of_another_model_is_refused_before_anything_is_written(root):
+    torch.save(UNet3DConditionModel(**released.SMALL.network).state_dict(), root / "streaming_t2v.ckpt")
+    assert "Error: This is not the released checkpoint of StreamingT2V" in convert(root)
+    assert not (root / "out").exists()
+
+
+def test_a_checkpoint_of_another_width_is_refused_before_anything_is_written(root):
+    released.checkpoint(root / "streaming_t2v.ckpt", Size(widths=(64, 128)))
+    assert "of another shape, such as" in convert(root)
+    assert not (root / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "part", ["unet/config.json", "tokenizer/vocab.json", "vae/diffusion_pytorch_model.safetensors"]
+)
+def test_a_base_that_lacks_a_file_is_refused_before_anything_is_written(root, part):
+    (root / "ms-1.7b" / part).unlink()
+    output = convert(root)
+    assert output.startswith("Error: ") and part.split("/")[0] in output and len(output.splitlines()) == 1
+    assert not (root / "out").exists()
+
+
+def test_numbers_that_half_precision_cannot_hold_are_refused(root):
+    saved = torch.load(root / "streaming_t2v.ckpt")
+    saved["state_dict"]["resampler.context_embedding.0.bias"][0] = 1e6
+    torch.save(saved, root / "streaming_t2v.ckpt")
+    assert "linear_1.bias does not fit into torch.float16" in convert(root, "--dtype", "fp16")
+
+
+RUN = """
+import resource
+from longtake.command import main
+try:
+    main()
+finally:
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_a_checkpoint_of_four_gigabytes_is_converted_in_one_of_memory(tmp_path):
+    size = Size(widths=(64, 128, 256, 256), layers=2, groups=32, head_dim=32, context=256)
+    sparse.checkpoint(tmp_path / "streaming_t2v.ckpt", size, optimizer_bytes=3_800_000_000)
+    sparse.base(tmp_path / "ms-1.7b", size)
+    assert (tmp_path / "streaming_t2v.ckpt").stat().st_size > 4e9
+    files = [str(tmp_path / "streaming_t2v.ckpt"), "--base", str(tmp_path / "ms-1.7b"), "-o", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, "convert", *files, "--dtype", "fp16"], capture_output=True, text=True, check=True
+    )
+    peak_kib = int(done.stdout.split("peak ")[1])
+    assert peak_kib < 1 << 20, f"{peak_kib} KiB"

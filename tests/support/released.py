@@ -1,0 +1,252 @@
+"""Files as the models were released, at a width that a test can bear: real formats, real names, random numbers.
+
+The names are those of the classes that wrote the files (diffusers' UNet3D, OpenCLIP) or written out here; none of
+them is taken from the converter.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet3DConditionModel
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel
+
+WORDS = ["!", *"abcdefghijklmnopqrstuvwxyz", *(f"{letter}</w>" for letter in "abcdefghijklmnopqrstuvwxyz")]
+SPECIAL = ("<|startoftext|>", "<|endoftext|>")
+TOKENS = 77
+
+
+@dataclass(frozen=True)
+class Size:
+    """How wide and deep the networks are."""
+
+    widths: tuple[int, ...] = (32, 64)
+    layers: int = 1
+    groups: int = 8
+    head_dim: int = 16
+    context: int = 64
+    image_tokens: int = 4
+    embedding: int = 24  # of OpenCLIP
+    hidden: int = 40  # of APM's perceptron
+    condition: tuple[int, ...] = (4, 6, 8, 10)  # E_cond
+    tower: tuple[int, int, int, int] = (160, 8, 32, 2)  # OpenCLIP's image tower: width, patch, pixels, layers
+
+    @property
+    def network(self) -> dict[str, Any]:
+        levels = len(self.widths) - 1
+        return {
+            "sample_size": 8,
+            "down_block_types": ("CrossAttnDownBlock3D",) * levels + ("DownBlock3D",),
+            "up_block_types": ("UpBlock3D",) + ("CrossAttnUpBlock3D",) * levels,
+            "block_out_channels": self.widths,
+            "layers_per_block": self.layers,
+            "norm_num_groups": self.groups,
+            "cross_attention_dim": self.context,
+            "attention_head_dim": self.head_dim,
+        }
+
+    @property
+    def skips(self) -> list[int]:
+        """Widths of the long-range skips: after the input, each layer and each downsampler."""
+        last = len(self.widths) - 1
+        return [self.widths[0]] + [w for i, w in enumerate(self.widths) for _ in range(self.layers + (i < last))]
+
+
+SMALL = Size()
+PUBLISHED = Size(
+    widths=(320, 640, 1280, 1280), layers=2, groups=32, head_dim=64, context=1024, image_tokens=16, embedding=1024,
+    hidden=1280, condition=(32, 96, 256, 512), tower=(1280, 14, 224, 32),
+)  # fmt: skip
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(shape) * 0.1
+
+
+def base(folder: Path, size: Size = SMALL, *, half: bool = False, old_names: bool = False) -> Path:
+    """text-to-video-ms-1.7b. half: only an fp16 variant of the UNet; old_names: as diffusers and transformers wrote it
+    in 2023."""
+    torch.manual_seed(1)
+    unet = UNet3DConditionModel(**size.network)
+    if half:
+        unet.half().save_pretrained(folder / "unet", variant="fp16")
+    else:
+        unet.save_pretrained(folder / "unet")
+    DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False,
+        steps_offset=1,
+    ).save_pretrained(folder / "scheduler")  # fmt: skip
+    tokenizer(folder / "tokenizer")
+    small_vae().save_pretrained(folder / "vae")
+    small_text_encoder(size).save_pretrained(folder / "text_encoder")
+    if old_names:
+        _rewrite_as_old(folder)
+    return folder
+
+
+def small_vae() -> AutoencoderKL:
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        scaling_factor=0.18215,
+    )
+
+
+def small_text_encoder(size: Size = SMALL) -> CLIPTextModel:
+    config = CLIPTextConfig(
+        vocab_size=len(WORDS) + 2,
+        hidden_size=size.context,
+        intermediate_size=128,
+        num_hidden_layers=1,
+        num_attention_heads=size.context // 64,
+        hidden_act="gelu",
+        bos_token_id=len(WORDS),
+        eos_token_id=len(WORDS) + 1,
+        pad_token_id=0,
+    )
+    return CLIPTextModel(config)
+
+
+def tokenizer(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    vocabulary = {word: i for i, word in enumerate([*WORDS, *SPECIAL])}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    start, end = SPECIAL
+    config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": TOKENS, "bos_token": start, "eos_token": end}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"unk_token": end, "pad_token": "!"}))
+
+
+def _rewrite_as_old(folder: Path) -> None:
+    """A pickled text encoder below `text_model.` with its positions, and a VAE whose attention speaks of queries."""
+    text = small_text_encoder().state_dict()
+    old = {f"text_model.{key.removeprefix('text_model.')}": tensor for key, tensor in text.items()}
+    old["text_model.embeddings.position_ids"] = torch.arange(TOKENS)[None]
+    torch.save(old, folder / "text_encoder" / "pytorch_model.bin")
+    (folder / "text_encoder" / "model.safetensors").unlink()
+    names = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+    vae = small_vae().state_dict()
+    for new, before in names.items():
+        vae = {key.replace(new, before): tensor for key, tensor in vae.items()}
+    torch.save(vae, folder / "vae" / "diffusion_pytorch_model.bin")
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+
+
+def checkpoint(path: Path, size: Size = SMALL) -> Path:
+    """streaming_t2v.ckpt, with what a trainer adds and what is not ours in it."""
+    torch.manual_seed(2)
+    state = streaming_state(size)
+    trained = {i: {"step": torch.tensor(1.0), "exp_avg": random(8), "exp_avg_sq": random(8)} for i in range(3)}
+    torch.save({"epoch": 3, "state_dict": state, "optimizer_states": [{"state": trained}]}, path)
+    return path
+
+
+def streaming_state(size: Size = SMALL) -> dict[str, Tensor]:
+    unet = UNet3DConditionModel(**size.network).state_dict()
+    main = {**unet, **mergers(size), **mixers(unet, size)}
+    encoder = {k: v for k, v in unet.items() if not k.startswith(("up_blocks.", "conv_norm_out.", "conv_out."))}
+    state = {f"base_model.{key}": tensor for key, tensor in main.items()}
+    state |= {f"unet.{key}": random(*tensor.shape) for key, tensor in {**encoder, **conditioning(size)}.items()}
+    state |= linear("resampler.context_embedding.0", size.hidden, size.embedding)
+    state |= linear("resampler.context_embedding.2", size.image_tokens * size.context, size.hidden)
+    state |= {f"text_encoder.text_model.{key}": tensor for key, tensor in small_text_encoder(size).state_dict().items()}
+    state |= {f"vae.{key}": tensor for key, tensor in small_vae().state_dict().items()}
+    image = {**image_tower(size), "token_embedding.weight": random(9, 8), "logit_scale": torch.tensor(1.0)}
+    return state | {f"image_encoder.model.{key}": tensor for key, tensor in image.items()}
+
+
+def mergers(size: Size) -> dict[str, Tensor]:
+    places = {f"down_blocks.{i}": width for i, width in enumerate(size.skips)} | {"mid_block": size.widths[-1]}
+    state: dict[str, Tensor] = {}
+    for place, width in places.items():
+        merger = f"cross_attention_merger_{place}.temporal_transformer"
+        state |= affine(f"{merger}.norm", width)
+        for name in ("proj_in", "attention.to_out.0", "proj_out"):
+            state |= linear(f"{merger}.{name}", width, width)
+        for name in "qkv":
+            state[f"{merger}.attention.to_{name}.weight"] = random(width, width)
+    return state
+
+
+def mixers(unet: dict[str, Tensor], size: Size) -> dict[str, Tensor]:
+    read = [key.removesuffix(".to_k.weight") for key in unet if key.endswith("attn2.to_k.weight")]
+    state: dict[str, Tensor] = {}
+    for attention in (name for name in read if ".temp_attentions." not in name and "transformer_in" not in name):
+        state[f"{attention}.alpha"] = random()
+        state[f"{attention}.conv.weight"] = random(TOKENS, TOKENS + size.image_tokens, 3)
+        state[f"{attention}.conv.bias"] = random(TOKENS)
+        state |= affine(f"{attention}.conv_ln", size.context)
+    return state
+
+
+def conditioning(size: Size) -> dict[str, Tensor]:
+    widths = size.condition
+    state = conv("controlnet_cond_embedding.conv_in", widths[0], 3)
+    for i, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False)):
+        state |= conv(f"controlnet_cond_embedding.blocks.{2 * i}", narrow, narrow)
+        state |= conv(f"controlnet_cond_embedding.blocks.{2 * i + 1}", wide, narrow)
+    return state | conv("controlnet_cond_embedding.conv_out", size.widths[0], widths[-1])
+
+
+def image_tower(size: Size = SMALL) -> dict[str, Tensor]:
+    """OpenCLIP's image tower."""
+    width, patch, side, layers = size.tower
+    state = {
+        "class_embedding": random(width),
+        "positional_embedding": random((side // patch) ** 2 + 1, width),
+        "proj": random(width, size.embedding),
+        "conv1.weight": random(width, 3, patch, patch),
+        **affine("ln_pre", width),
+        **affine("ln_post", width),
+    }
+    for i in range(layers):
+        state |= block(f"transformer.resblocks.{i}", width)
+    return {f"visual.{key}": tensor for key, tensor in state.items()}
+
+
+def block(name: str, width: int) -> dict[str, Tensor]:
+    """One of OpenCLIP's residual blocks: q, k and v lie in one matrix."""
+    return {
+        **affine(f"{name}.ln_1", width),
+        **affine(f"{name}.ln_2", width),
+        f"{name}.attn.in_proj_weight": random(3 * width, width),
+        f"{name}.attn.in_proj_bias": random(3 * width),
+        **linear(f"{name}.attn.out_proj", width, width),
+        **linear(f"{name}.mlp.c_fc", 4 * width, width),
+        **linear(f"{name}.mlp.c_proj", width, 4 * width),
+    }
+
+
+def linear(name: str, out: int, inner: int) -> dict[str, Tensor]:
+    return {f"{name}.weight": random(out, inner), f"{name}.bias": random(out)}
+
+
+def conv(name: str, out: int, inner: int) -> dict[str, Tensor]:
+    return {f"{name}.weight": random(out, inner, 3, 3), f"{name}.bias": random(out)}
+
+
+def affine(name: str, width: int) -> dict[str, Tensor]:
+    return {f"{name}.weight": 1 + random(width), f"{name}.bias": random(width)}
+
+
+def text_tower(width: int = 128, words: int = 60, layers: int = 3) -> dict[str, Tensor]:
+    """OpenCLIP's text tower."""
+    state = {
+        "token_embedding.weight": random(words, width),
+        "positional_embedding": random(TOKENS, width),
+        "text_projection": random(width, width),
+        "logit_scale": torch.tensor(1.0),
+        **affine("ln_final", width),
+    }
+    for i in range(layers):
+        state |= block(f"transformer.resblocks.{i}", width)
+    return state

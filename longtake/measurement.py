@@ -56,7 +56,7 @@ def check(video: Path) -> None:
         with closing(media.frames(video)) as frames:
             next(frames)
     except media.MediaError as error:
-        raise click.ClickException(f"{video} is no video that can be read: {error}.") from None
+        raise click.ClickException(f"{video} is no video that can be read (ffmpeg: {error}).") from None
 
 
 def likeness_to(clip: Path, prompt: str | None) -> NewGauges:

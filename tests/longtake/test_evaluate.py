@@ -20,7 +20,7 @@ from tests.models.evaluation.conftest import pan, scene
 from tests.support import checkpoint
 from workers import media
 
-COLOURS = (160, 40, 40), (20, 60, 160), (40, 160, 60), (200, 180, 60)
+COLOURS = (160, 40, 40), (20, 60, 160), (40, 160, 60), (200, 40, 60), (200, 60, 40)
 
 
 def evaluate(*arguments: object) -> Result:
@@ -44,7 +44,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ((30, 34), 128, 25, []),  # 0.6 s, the shortest scene of the command line, are 15 frames
         ((30, 34), 128, 8, ["-m", "15"]),
-        ((20, 9, 16, 30), 320, 24, ["-m", "15"]),  # a scene too short, and pictures that are shrunk
+        ((20, 9, 16, 30, 20), 320, 24, ["-m", "15"]),  # a scene too short, and pictures that are shrunk
         ((48,), 128, 25, []),
     ],
 )

@@ -15,13 +15,20 @@ ORDER = ("vae", "text", "layout", "clip", "first_chunk", "cam", "apm", "refiner"
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where progress is kept."
 )
 @click.option("--minutes", type=float, help="Time for each stage, in all its sittings; the stage's own by default.")
+@click.option("--steps", type=int, help="Steps for each stage instead: the same seed then gives the same weights.")
 @click.option("--processes", type=int, default=2, show_default=True, help="One thread each; gradients are averaged.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option(
     "--into", type=click.Path(path_type=Path), help="Where `bundle` writes; the bundled checkpoint by default."
 )
 def train(
-    stages: tuple[str, ...], runs: Path, minutes: float | None, processes: int, seed: int, into: Path | None
+    stages: tuple[str, ...],
+    runs: Path,
+    minutes: float | None,
+    steps: int | None,
+    processes: int,
+    seed: int,
+    into: Path | None,
 ) -> None:
     """Train STAGES of tiny-shapes on drawn video, each on top of those before it; `bundle` collects the result.
 
@@ -34,15 +41,20 @@ def train(
       longtake train first_chunk --minutes 120
       longtake train bundle
     """
+    if minutes is not None and steps is not None:
+        raise click.UsageError("Give --minutes or --steps, not both.")
+
     from longtake.training.bundle import bundle, unbundle
+    from longtake.training.loop import Budget
     from longtake.training.stages import run
     from models.loading import BUNDLED
 
     trained = runs / "tiny-shapes"
+    budget = None if minutes is steps is None else Budget(minutes, steps)
     for stage in (*ORDER, "bundle") if "all" in stages else stages:
         if stage == "bundle":
             bundle(trained, into or BUNDLED / "tiny-shapes")
         elif stage == "unbundle":
             unbundle(BUNDLED / "tiny-shapes", trained)
         else:
-            run(stage, checkpoint=trained, runs=runs, minutes=minutes, processes=processes, seed=seed)
+            run(stage, checkpoint=trained, runs=runs, budget=budget, processes=processes, seed=seed)

@@ -40,7 +40,7 @@ def pictures(rng: random.Random, count: int, size: int, side: int) -> Tensor:
         frame = rng.randrange(64)
         x, y = scene.bodies[0].centre(frame)  # the cut holds the first actor's centre
         left, top = (min(max(int(c * size) - rng.randrange(side), 0), size - side) for c in (x, y))
-        drawn.append(world.draw(scene, range(frame, frame + 1), size, (left, top, side)))
+        drawn.append(world.draw(scene, [frame], size, (left, top, side)))
     return torch.cat(drawn)
 
 

@@ -1,69 +1,82 @@
-"""Training clips as latents: drawn and encoded on the fly, each used a few times.
+"""Training clips as latents, every batch of them fresh: a pure function of the random generator it is given.
 
-Owns the pool; knows nothing of losses.
+Owns where clips come from and how they are encoded; knows nothing of losses.
 """
 
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from models.shapes import world
 
+CAPTION_DROP = 0.1
 SIZED = 0.5  # small actors are one latent wide and the hardest to draw: more of them than captions usually name
 
 
+class Drawn(NamedTuple):
+    """Frames [F, 3, H, W] in [-1, 1], and what is said of them."""
+
+    pixels: Tensor
+    caption: str
+
+
+class Source(Protocol):
+    """Where clips come from."""
+
+    def clip(self, rng: random.Random, frames: Sequence[int]) -> Drawn:
+        """A random clip's frames of these numbers, counted from where the clip begins; the clip spans all of them."""
+
+
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """One drawn clip: latents [C, F, h, w] (scaled), its caption, and pixels [F, 3, H, W] where they are kept."""
+class ShapesSource:
+    """The shapes world, drawn as it is needed.
+
+    size: pixels. pairs: the share of captions with two actors. latest: the highest frame of a scene at which a clip
+    begins; a quarter begins with the scene, as first chunks do.
+    """
+
+    size: int
+    pairs: float
+    latest: int = 0
+
+    def clip(self, rng: random.Random, frames: Sequence[int]) -> Drawn:
+        scene = world.scene(world.sample_caption(rng, pairs=self.pairs, sized=SIZED), rng)
+        first = 0 if rng.random() < 0.25 else rng.randint(0, self.latest)
+        return Drawn(world.draw(scene, [first + frame for frame in frames], self.size), str(scene.caption))
+
+
+@dataclass(frozen=True, slots=True)
+class Clips:
+    """A batch of clips: latents [B, C, F, h, w] (scaled), frame numbers [B, F], captions."""
 
     latents: Tensor
-    caption: str
-    first_frame: int
-    pixels: Tensor | None
+    numbers: Tensor
+    captions: list[str]
 
 
-class ClipPool:
-    """A ring of encoded clips that is renewed by `fresh` clips a batch."""
+class Reader:
+    """Clips of a source, encoded by a frozen autoencoder."""
 
-    def __init__(
-        self,
-        vae: Any,
-        *,
-        size: int,
-        frames: int,
-        fresh: int,
-        pairs: float,
-        latest: int = 0,
-        keep_pixels: int = 0,
-    ):
-        """latest: the highest first frame (0: always the start of the scene); keep_pixels: how many frames of them."""
-        self.vae, self.size, self.frames, self.fresh = vae.eval().requires_grad_(False), size, frames, fresh
-        self.pairs, self.latest, self.keep_pixels = pairs, latest, keep_pixels
-        self.ring: deque[Clip] = deque(maxlen=512)
+    def __init__(self, source: Source, vae: Any):
+        self.source, self.vae = source, vae.eval().requires_grad_(False)
 
-    def batch(self, rng: random.Random, count: int) -> list[Clip]:
-        """So many clips, after drawing the fresh ones."""
-        self.ring.extend(self._draw(rng, self.fresh if len(self.ring) >= count else count))
-        return rng.sample(list(self.ring), count)
+    def batch(self, rng: random.Random, count: int, frames: int, of: int | None = None) -> Clips:
+        """So many clips of so many frames; `of`: choose the frames at random from that many, for each clip anew."""
+        numbers = [sorted(rng.sample(range(of), frames)) if of else list(range(frames)) for _ in range(count)]
+        drawn = [self.source.clip(rng, chosen) for chosen in numbers]
+        latents = encode(self.vae, torch.stack([clip.pixels for clip in drawn]))
+        return Clips(latents, torch.tensor(numbers), [clip.caption for clip in drawn])
 
-    @torch.no_grad()
-    def _draw(self, rng: random.Random, count: int) -> list[Clip]:
-        scenes, firsts = [], []
-        for _ in range(count):
-            scenes.append(world.scene(world.sample_caption(rng, pairs=self.pairs, sized=SIZED), rng))
-            firsts.append(0 if rng.random() < 0.25 else rng.randint(0, self.latest))
-        spans = [range(first, first + self.frames) for first in firsts]
-        pixels = torch.stack([world.draw(s, span, self.size) for s, span in zip(scenes, spans, strict=True)])
-        latents = encode(self.vae, pixels)
-        kept = [p[: self.keep_pixels].clone() if self.keep_pixels else None for p in pixels]
-        texts = [str(s.caption) for s in scenes]
-        return [Clip(*clip) for clip in zip(latents, texts, firsts, kept, strict=True)]
+
+def some_dropped(captions: list[str], rng: random.Random) -> list[str]:
+    """The captions, some of them left out for classifier-free guidance."""
+    return ["" if rng.random() < CAPTION_DROP else caption for caption in captions]
 
 
 @torch.no_grad()

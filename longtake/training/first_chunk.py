@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel
 
-from longtake.training.clips import Clip, ClipPool
+from longtake.training.clips import Reader, ShapesSource, some_dropped
 from longtake.training.loop import Curve, begin
 from longtake.training.vocabulary import NUM_TOKENS, WIDTH, make_tokenizer
 from models.streaming_t2v.text import EncodedText, encode
@@ -48,7 +48,6 @@ SCHEDULE: dict[str, Any] = {
     "steps_offset": 0,
 }
 LATENT_CHANNELS = 4
-CAPTION_DROP = 0.1
 LAYOUT_DROP = 0.15  # so that the streaming network, which goes on from anywhere, can do without
 #: (frames, clips in a batch, share of the steps): whole clips, and a few frames of many clips at the same cost. Those
 #: teach where a caption puts an actor at which frame, which whole clips are too redundant to teach in reasonable time.
@@ -73,19 +72,17 @@ class FirstChunkStage:
         self.learner: Any = without_dropout(network)
         self.scheduler = DDIMScheduler(**SCHEDULE)
         vae = AutoencoderKL.from_pretrained(checkpoint / "vae")
-        self.clips = ClipPool(vae, size=64, frames=16, fresh=4, pairs=0.12)
+        self.clips = Reader(ShapesSource(size=64, pairs=0.12), vae)
 
     def loss(self, rng: random.Random, done: float) -> Tensor:
         (frames, count, _), *_ = rng.choices(LENGTHS, weights=[share for *_, share in LENGTHS])
-        clips = self.clips.batch(rng, count)
-        chosen = [sorted(rng.sample(range(16), frames)) for _ in clips]
-        latents = torch.stack([clip.latents[:, at] for clip, at in zip(clips, chosen, strict=True)])
+        clips = self.clips.batch(rng, count, frames, of=16)
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
             with torch.no_grad():
-                text = encode(self.tokenizer, self.text, captions(clips, rng), NUM_TOKENS)
-            kept = torch.tensor([float(rng.random() > LAYOUT_DROP) for _ in clips])
-            options = {"frame_numbers": torch.tensor(chosen), "lay_out": kept}
-            return velocity_loss(self.learner, self.scheduler, latents, text, **options)
+                text = encode(self.tokenizer, self.text, some_dropped(clips.captions, rng), NUM_TOKENS)
+            kept = torch.tensor([float(rng.random() > LAYOUT_DROP) for _ in range(count)])
+            options = {"frame_numbers": clips.numbers, "lay_out": kept}
+            return velocity_loss(self.learner, self.scheduler, clips.latents, text, **options)
 
     def finish(self, learner: Any) -> str:
         learner.save_pretrained(self.folder / "first_chunk")
@@ -98,11 +95,6 @@ def without_layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
     kept = {key: weight for key, weight in state.items() if not key.startswith("layout_network.")}
     planes = kept["conv_in.weight"].shape[1] - LATENT_CHANNELS
     return {**kept, "conv_in.weight": kept["conv_in.weight"][:, :planes].clone()}
-
-
-def captions(clips: list[Clip], rng: random.Random) -> list[str]:
-    """Their captions, some dropped for classifier-free guidance."""
-    return ["" if rng.random() < CAPTION_DROP else clip.caption for clip in clips]
 
 
 def velocity_loss(

@@ -15,10 +15,9 @@ from safetensors.torch import save_model
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from longtake.training.clips import encode as encode_clips
+from longtake.training.clips import Reader, ShapesSource, some_dropped
 from longtake.training.loop import Curve
 from longtake.training.vocabulary import NUM_TOKENS, WIDTH, make_tokenizer
-from models.shapes import world
 from models.streaming_t2v.encoder import Layout, coordinate_planes
 from models.streaming_t2v.text import encode
 
@@ -33,24 +32,19 @@ class LayoutStage:
         self.folder = checkpoint
         self.tokenizer = make_tokenizer()
         self.text = CLIPTextModel.from_pretrained(checkpoint / "text_encoder").requires_grad_(False)
-        self.vae = AutoencoderKL.from_pretrained(checkpoint / "vae").requires_grad_(False)
-        self.learner: Any = Layout(WIDTH, self.vae.config.latent_channels)
+        vae = AutoencoderKL.from_pretrained(checkpoint / "vae")
+        self.clips = Reader(ShapesSource(size=64, pairs=0.12), vae)
+        self.learner: Any = Layout(WIDTH, vae.config.latent_channels)
 
     def loss(self, rng: random.Random, done: float) -> Tensor:
         return self.error(self.learner, rng, 48)
 
     def error(self, learner: Any, rng: random.Random, count: int) -> Tensor:
-        scenes = [world.scene(world.sample_caption(rng, pairs=0.12), rng) for _ in range(count)]
-        frames = [sorted(rng.sample(range(16), 2)) for _ in scenes]
-        drawn = [
-            torch.cat([world.draw(s, range(f, f + 1), 64) for f in at]) for s, at in zip(scenes, frames, strict=True)
-        ]
-        latents = encode_clips(self.vae, torch.stack(drawn))
+        clips = self.clips.batch(rng, count, frames=2, of=16)
         with torch.no_grad():
-            texts = ["" if rng.random() < 0.1 else str(scene.caption) for scene in scenes]
-            pooled = encode(self.tokenizer, self.text, texts, NUM_TOKENS).pooled
-        expected = learner(pooled, coordinate_planes(torch.tensor(frames), *latents.shape[3:]))
-        return (expected - latents).square().mean()
+            pooled = encode(self.tokenizer, self.text, some_dropped(clips.captions, rng), NUM_TOKENS).pooled
+        expected = learner(pooled, coordinate_planes(clips.numbers, *clips.latents.shape[3:]))
+        return (expected - clips.latents).square().mean()
 
     @torch.no_grad()
     def finish(self, learner: Any) -> str:

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel
 
-from longtake.training.clips import ClipPool
-from longtake.training.first_chunk import NETWORK, UP_BLOCKS, captions, without_dropout, without_layout
+from longtake.training.clips import Reader, ShapesSource, some_dropped
+from longtake.training.first_chunk import NETWORK, UP_BLOCKS, without_dropout, without_layout
 from longtake.training.loop import Curve, begin
 from longtake.training.vocabulary import NUM_TOKENS, make_tokenizer
 from models import catalog
@@ -47,18 +47,17 @@ class RefinerStage:
         self.schedule = LogSNRCosineSchedule()
         self.levels = round(self.schedule.config.num_train_timesteps * min(1, MODEL.default_refine_strength + 0.1))
         vae = AutoencoderKL.from_pretrained(checkpoint / "vae")
-        size = MODEL.refined_size.width
-        self.pools = [ClipPool(vae, size=size, frames=f, fresh=max(1, 4 // f), pairs=0.2, latest=72) for f in FRAMES]
+        self.clips = Reader(ShapesSource(MODEL.refined_size.width, pairs=0.2, latest=72), vae)
 
     def loss(self, rng: random.Random, done: float) -> Tensor:
-        pool = self.pools[min(len(FRAMES) - 1, int(rng.random() * (1.5 + 4 * done)))]
-        clips = pool.batch(rng, max(1, 24 // pool.frames))
-        latents = torch.stack([clip.latents for clip in clips])
+        frames = FRAMES[min(len(FRAMES) - 1, int(rng.random() * (1.5 + 4 * done)))]
+        clips = self.clips.batch(rng, max(1, 24 // frames), frames)
+        latents = clips.latents
         noise = torch.randn_like(latents)
         t = torch.randint(0, self.levels, (latents.shape[0],))
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
             with torch.no_grad():
-                text = encode(self.tokenizer, self.text, captions(clips, rng), NUM_TOKENS)
+                text = encode(self.tokenizer, self.text, some_dropped(clips.captions, rng), NUM_TOKENS)
             noisy = self.schedule.diffuse(latents, noise, t)
             said = self.learner(noisy, t, text.tokens, timestep_cond=text.pooled).sample
         return (said.float() - self.schedule.target(latents, noise, t)).square().mean()

@@ -13,7 +13,7 @@ from longtake.training.autoencoder import AutoencoderStage
 from longtake.training.clip_pair import ClipStage
 from longtake.training.first_chunk import FirstChunkStage
 from longtake.training.layout import LayoutStage
-from longtake.training.loop import Stage, train
+from longtake.training.loop import Budget, Stage, train
 from longtake.training.refiner import RefinerStage
 from longtake.training.streaming import ApmStage, CamStage
 from longtake.training.text import TextStage
@@ -31,16 +31,16 @@ STAGES: dict[str, tuple[Callable[[Path], Stage], float]] = {
 }
 
 
-def run(name: str, *, checkpoint: Path, runs: Path, minutes: float | None, processes: int, seed: int) -> None:
-    """Train stage `name` on top of what `checkpoint` holds, and write its weights there.
+def run(name: str, *, checkpoint: Path, runs: Path, budget: Budget | None, processes: int, seed: int) -> None:
+    """Train stage `name` on top of what `checkpoint` holds, and write its weights there; budget: by default its own.
 
     Stopped at any moment it loses at most two minutes: `runs/NAME.pt` is where the next call goes on.
     """
-    stage, default_minutes = STAGES[name]
+    stage, minutes = STAGES[name]
     build = functools.partial(stage, checkpoint)
     train(
         build,
-        minutes=minutes or default_minutes,
+        budget=budget or Budget(minutes=minutes),
         progress=runs / f"{name}.pt",
         processes=processes,
         seed=seed,

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel, CLIPVisionModelWithProjection
 
-from longtake.training.clips import Clip, ClipPool
+from longtake.training.clips import Reader, ShapesSource, Source, some_dropped
 from longtake.training.first_chunk import (
-    CAPTION_DROP,
     NETWORK,
     UP_BLOCKS,
     velocity_loss,
@@ -34,6 +33,8 @@ from models.streaming_t2v.context import Context
 from models.streaming_t2v.text import EncodedText, encode
 from models.streaming_t2v.unet import StreamingUNet3D
 
+DRAWN = ShapesSource(size=64, pairs=0.12, latest=72)
+BATCH = 8  # a process
 KNOWN = 8  # conditioning frames
 KNOWN_WEIGHT = 0.25  # of a known frame's loss: sampling holds those frames, so what is made of them does not count
 MEMORY_NOISE = 0.15  # the conditioning frames are decoded from latents with up to this much noise: memory errs
@@ -47,7 +48,7 @@ class CamStage:
     curve = Curve(rate=1e-3)
     frames = 16
 
-    def __init__(self, checkpoint: Path):
+    def __init__(self, checkpoint: Path, source: Source = DRAWN):
         self.folder = checkpoint
         self.tokenizer = make_tokenizer()
         self.text = CLIPTextModel.from_pretrained(checkpoint / "text_encoder").requires_grad_(False)
@@ -56,7 +57,7 @@ class CamStage:
         self.learner: Any = nn.ModuleDict(self.networks())
         without_dropout(self.learner)
         self.freeze()
-        self.clips = ClipPool(self.vae, size=64, frames=self.frames, fresh=2, pairs=0.12, latest=72)
+        self.clips = Reader(source, self.vae)
 
     def networks(self) -> dict[str, nn.Module]:
         """The streaming network on top of the first chunk's, and CAM as a copy of its input side."""
@@ -74,16 +75,13 @@ class CamStage:
             weight.requires_grad_(name.startswith("cam_"))
 
     def loss(self, rng: random.Random, done: float) -> Tensor:
-        clips = self.clips.batch(rng, 8)
-        latents = torch.stack([clip.latents for clip in clips])
+        clips = self.clips.batch(rng, BATCH, self.frames)
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            drop = [rng.random() < CAPTION_DROP for _ in clips]
-            return self.streaming_loss(latents, self.encode(clips, drop), None)
+            return self.streaming_loss(clips.latents, self.encode(some_dropped(clips.captions, rng)), None)
 
-    def encode(self, clips: list[Clip], drop: list[bool]) -> EncodedText:
-        prompts = ["" if gone else clip.caption for clip, gone in zip(clips, drop, strict=True)]
-        with torch.no_grad():
-            return encode(self.tokenizer, self.text, prompts, NUM_TOKENS)
+    @torch.no_grad()
+    def encode(self, prompts: list[str]) -> EncodedText:
+        return encode(self.tokenizer, self.text, prompts, NUM_TOKENS)
 
     def streaming_loss(self, latents: Tensor, text: EncodedText, image_tokens: Tensor | None) -> Tensor:
         """Velocity loss of 16 frames [B, C, 16, h, w] whose first 8 are remembered in pixels."""
@@ -118,9 +116,9 @@ class ApmStage(CamStage):
     curve = Curve(rate=3e-4)
     frames = 32
 
-    def __init__(self, checkpoint: Path):
+    def __init__(self, checkpoint: Path, source: Source = DRAWN):
         self.image = CLIPVisionModelWithProjection.from_pretrained(checkpoint / "image_encoder").requires_grad_(False)
-        super().__init__(checkpoint)
+        super().__init__(checkpoint, source)
 
     def networks(self) -> dict[str, nn.Module]:
         sizes = {"embedding_dim": WIDTH, "hidden_dim": 128, "token_dim": WIDTH}
@@ -134,16 +132,15 @@ class ApmStage(CamStage):
             weight.requires_grad_(not any(part in name for part in temporal))
 
     def loss(self, rng: random.Random, done: float) -> Tensor:
-        clips = self.clips.batch(rng, 8)
-        latents = torch.stack([clip.latents for clip in clips])
-        chance = [rng.random() for _ in clips]
+        clips = self.clips.batch(rng, BATCH, self.frames)
+        chance = [rng.random() for _ in range(BATCH)]
         no_text = [c < DROP or 2 * DROP <= c < 3 * DROP for c in chance]
         no_anchor = torch.tensor([DROP <= c < 3 * DROP for c in chance])
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            anchors = embed_anchor(self.image, self.anchors(latents, rng))
+            anchors = embed_anchor(self.image, self.anchors(clips.latents, rng))
             anchors = torch.where(no_anchor.unsqueeze(1), embed_no_anchor(self.image), anchors)
-            text = self.encode(clips, no_text)
-            return self.streaming_loss(latents[:, :, 16:], text, self.learner["apm"](anchors))
+            text = self.encode(["" if gone else said for gone, said in zip(no_text, clips.captions, strict=True)])
+            return self.streaming_loss(clips.latents[:, :, 16:], text, self.learner["apm"](anchors))
 
     @torch.no_grad()
     def anchors(self, latents: Tensor, rng: random.Random) -> Tensor:

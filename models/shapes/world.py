@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,9 +72,7 @@ def scene(caption: Caption, rng: random.Random) -> Scene:
     return Scene(caption, tuple(_body(actor, rng) for actor in caption.actors))
 
 
-def sample_caption(
-    rng: random.Random, *, kept_out: bool = False, pairs: float = 0.0, sized: float = 0.25
-) -> Caption:
+def sample_caption(rng: random.Random, *, kept_out: bool = False, pairs: float = 0.0, sized: float = 0.25) -> Caption:
     """A random caption; `kept_out` chooses from the held-out triples instead.
 
     pairs: the share with two actors; sized: the share of actors that are said to be small or large.
@@ -82,7 +81,7 @@ def sample_caption(
     return Caption(actors, rng.choice(BACKGROUNDS))
 
 
-def draw(scene: Scene, frames: range, size: int, box: tuple[int, int, int] | None = None) -> Tensor:
+def draw(scene: Scene, frames: Sequence[int], size: int, box: tuple[int, int, int] | None = None) -> Tensor:
     """Frames of a scene, [F, 3, size, size] in [-1, 1].
 
     `box` (left, top, side) draws only that square of the picture, still at the scale of `size`.

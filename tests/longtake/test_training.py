@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import random
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from torch import nn
@@ -20,6 +22,7 @@ from longtake.training.refiner import RefinerStage
 from longtake.training.streaming import ApmStage, CamStage
 from longtake.training.text import TextStage
 from models.loading import load_pipeline
+from tests.support.house import until
 
 #: What a stage goes on from: the part whose weights it must find again.
 PART_OF = {"vae": "vae", "first_chunk": "first_chunk", "cam": "cam", "apm": "cam", "refiner": "refiner"}
@@ -46,7 +49,8 @@ class LineStage:
 
 def learn(folder: Path, seconds: float, processes: int = 1) -> None:
     build = functools.partial(LineStage, folder)
-    loop.train(build, minutes=seconds / 60, progress=folder / "line.pt", processes=processes, seed=1)
+    budget = loop.Budget(minutes=seconds / 60)
+    loop.train(build, budget=budget, progress=folder / "line.pt", processes=processes, seed=1)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -69,6 +73,44 @@ def test_a_stage_that_is_done_is_not_trained_again(tmp_path):
     steps = torch.load(tmp_path / "line.pt", weights_only=True)["step"]
     learn(tmp_path, 0.5)
     assert torch.load(tmp_path / "line.pt", weights_only=True)["step"] == steps
+
+
+def learn_steps(build: functools.partial, progress: Path, steps: int, processes: int) -> None:
+    budget = loop.Budget(steps=steps)
+    loop.train(build, budget=budget, progress=progress, processes=processes, seed=1, keep_every_s=0)
+
+
+def kill_midway(build: functools.partial, progress: Path, steps: int, processes: int) -> None:
+    """Train in a process of its own, and kill it (and those that it started) once a progress file is there."""
+    training = multiprocessing.get_context("spawn").Process(
+        target=learn_steps, args=(build, progress, steps, processes)
+    )
+    training.start()
+    try:
+        until(lambda: progress.exists() or training.exitcode is not None, "progress")
+    finally:
+        family = [*psutil.Process(training.pid).children(recursive=True), training]
+        for process in family:
+            process.kill()
+        training.join()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_stage_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_path, processes):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    learn_steps(functools.partial(LineStage, tmp_path / "whole"), tmp_path / "whole.pt", 400, processes)
+    build = functools.partial(LineStage, tmp_path / "killed")
+    kill_midway(build, tmp_path / "killed.pt", 400, processes)
+    stopped_at = torch.load(tmp_path / "killed.pt", weights_only=True)["step"]
+    assert 0 < stopped_at < 400
+    learn_steps(build, tmp_path / "killed.pt", 400, processes)
+    assert (tmp_path / "killed" / "slope").read_text() == (tmp_path / "whole" / "slope").read_text()
+
+
+def test_a_budget_is_in_minutes_or_in_steps():
+    with pytest.raises(ValueError, match="in minutes or in steps"):
+        loop.Budget(minutes=1, steps=1)
 
 
 def test_the_rate_warms_up_stays_and_falls_to_its_last():

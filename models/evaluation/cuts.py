@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 import cv2
 import numpy as np
-from scenedetect.common import FrameTimecode  # type: ignore[import-untyped]
-from scenedetect.detectors import AdaptiveDetector  # type: ignore[import-untyped]
-from scenedetect.scene_manager import compute_downscale_factor  # type: ignore[import-untyped]
+from scenedetect.common import FrameTimecode
+from scenedetect.detectors import AdaptiveDetector
+from scenedetect.scene_manager import compute_downscale_factor
 
 from models.evaluation.gauge import Figures, Frame, measure
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from longtake.shards import size_of, write_weights
-from models.released import licences, modelscope, streaming_t2v
+from models.released import licences, modelscope, streaming_t2v, vid2vid
 from models.released.part import Extra, Part
 from models.released.weights import open_weights
 from models.streaming_t2v.convert import ConversionError
@@ -36,6 +36,7 @@ class Sources:
 
     checkpoint: Path  # streaming_t2v.ckpt
     base: Path  # text-to-video-ms-1.7b, in diffusers layout
+    refiner: Path | None = None  # Video-to-Video, the folder of ModelScope's hub
     dtype: str = "fp32"
     max_shard_bytes: int = 2 * 10**9
 
@@ -44,6 +45,7 @@ class Sources:
         return {
             "checkpoint": {"name": self.checkpoint.name, "bytes": self.checkpoint.stat().st_size},
             "base": self.base.resolve().name,
+            "refiner": self.refiner.resolve().name if self.refiner else None,
             "dtype": self.dtype,
             "max_shard_bytes": self.max_shard_bytes,
         }
@@ -77,7 +79,20 @@ def open_parts(sources: Sources) -> Sequence[Part | Extra]:
     """Every component, checked by names and shapes against its class."""
     base_config = modelscope.unet_config(sources.base)
     released = streaming_t2v.parts(open_weights(sources.checkpoint), base_config)
-    return [*released, *modelscope.parts(sources.base)]
+    parts = [*released, *modelscope.parts(sources.base)]
+    if sources.refiner is not None:
+        by_name = {part.name: part for part in parts}
+        twins = {"refiner_text_encoder": by_name["text_encoder"], "refiner_vae": by_name["vae"]}
+        dtype = DTYPES[sources.dtype]
+        parts += [part for part in vid2vid.parts(sources.refiner) if not same(part, twins.get(part.name), dtype)]
+    return parts
+
+
+def same(part: Part | Extra, twin: Part | Extra | None, dtype: torch.dtype) -> bool:
+    """Whether two components come out with the same numbers: then one of them serves both."""
+    if not isinstance(part, Part) or not isinstance(twin, Part) or part.state_dict.keys() != twin.state_dict.keys():
+        return False
+    return all(torch.equal(part.read(key).to(dtype), twin.read(key).to(dtype)) for key in part.state_dict)
 
 
 def write(part: Part | Extra, folder: Path, sources: Sources, on_bytes: Callable[[int], None]) -> dict[str, str]:

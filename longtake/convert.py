@@ -23,20 +23,23 @@ def read_size(context: click.Context, parameter: click.Parameter, value: str) ->
 @click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--base", type=FOLDER, required=True, help="text-to-video-ms-1.7b, the folder in diffusers layout.")
 @click.option(
+    "--refiner", type=FOLDER, help="Video-to-Video, the folder of ModelScope's hub; previews only without it."
+)
+@click.option(
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="The folder made."
 )
 @click.option("--dtype", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True)
 @click.option(
     "--max-shard-size", default="2GB", show_default=True, callback=read_size, help="Larger components are split."
 )
-def convert(checkpoint: Path, base: Path, output: Path, dtype: str, max_shard_size: int) -> None:
+def convert(checkpoint: Path, base: Path, refiner: Path | None, output: Path, dtype: str, max_shard_size: int) -> None:
     """Convert CHECKPOINT (streaming_t2v.ckpt) and the models around it into one folder of safetensors.
 
     Stop it whenever you like: the same command goes on where it was.
 
     \b
     Example:
-      longtake convert streaming_t2v.ckpt --base text-to-video-ms-1.7b -o streaming-t2v --dtype fp16
+      longtake convert streaming_t2v.ckpt --base text-to-video-ms-1.7b --refiner Video-to-Video -o streaming-t2v
       longtake models verify streaming-t2v
     """
     import torch
@@ -45,7 +48,7 @@ def convert(checkpoint: Path, base: Path, output: Path, dtype: str, max_shard_si
     from longtake.progress import VideoProgress
 
     torch.set_num_threads(1)  # the disk sets the pace; more threads would wait for each other at every tensor
-    sources = conversion.Sources(checkpoint, base, dtype=dtype, max_shard_bytes=max_shard_size)
+    sources = conversion.Sources(checkpoint, base, refiner, dtype=dtype, max_shard_bytes=max_shard_size)
     with VideoProgress() as progress:
         conversion.convert(sources, output, progress.show)
     click.echo(f"{output}: {len(list(output.glob('*/')))} components in {dtype}; their licences are in LICENSE.md")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from models import catalog, state
-from models.catalog import Stage, Unit
+from models.catalog import CheckpointError, Stage, Unit
 from models.refinement.refiner import Refiner, RefinerSettings, Text
 from models.streaming_t2v.pipeline import StreamingPipeline
 from models.streaming_t2v.sampler import OnStep, ignore
@@ -77,9 +77,11 @@ class Recipe:
     """
 
     def __init__(self, pipeline: StreamingPipeline, model: catalog.Model, request: VideoRequest, **ablation: bool):
+        if request.refine and pipeline.refiner is None:
+            raise CheckpointError(f"This checkpoint of {model.name} has no refiner; ask for the video without it.")
         self.pipeline, self.model, self.request = pipeline, model, request
         self.plan = catalog.plan(model, request.num_frames, request.refine.steps if request.refine else None)
-        self._texts: dict[str, EncodedText] = {}
+        self._texts: dict[tuple[str, str], EncodedText] = {}
         settings = StreamerSettings(
             steps=request.steps,
             guidance_scale=request.guidance_scale,
@@ -134,9 +136,10 @@ class Recipe:
         options, model, parts = self.request.refine, self.model, self.pipeline
         if options is None:
             raise ValueError("This video is not refined.")
-        null = self._null()
+        encoder = "text_encoder" if parts.refiner_text_encoder is None else "refiner_text_encoder"
+        null = self._text(self.request.negative_prompt, encoder)
         starts = {0, *(frame for frame, _ in self.request.prompts)}
-        texts = [self._refiner_text(self._text(self._caption(frame)), null, frame) for frame in starts]
+        texts = [self._refiner_text(self._text(self._caption(frame), encoder), null, frame) for frame in starts]
         settings = RefinerSettings(
             strength=options.strength,
             steps=options.steps,
@@ -149,7 +152,7 @@ class Recipe:
         )
         return Refiner(
             parts.refiner,
-            parts.vae,
+            parts.refiner_vae or parts.vae,
             parts.refiner_schedule,
             texts,
             num_frames=self.request.num_frames,
@@ -173,8 +176,9 @@ class Recipe:
         return self._text(self.request.negative_prompt)
 
     @torch.no_grad()
-    def _text(self, prompt: str) -> EncodedText:
-        if prompt not in self._texts:
-            tokens = self.pipeline.unet.config.num_text_tokens
-            self._texts[prompt] = encode(self.pipeline.tokenizer, self.pipeline.text_encoder, [prompt], tokens)
-        return self._texts[prompt]
+    def _text(self, prompt: str, encoder: str = "text_encoder") -> EncodedText:
+        if (encoder, prompt) not in self._texts:
+            parts = self.pipeline
+            tokens = parts.unet.config.num_text_tokens
+            self._texts[encoder, prompt] = encode(parts.tokenizer, getattr(parts, encoder), [prompt], tokens)
+        return self._texts[encoder, prompt]

@@ -38,6 +38,19 @@ UPSTREAM = (
         "https://huggingface.co/laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
         ("image_encoder", "refiner_text_encoder"),
     ),
+    Upstream(
+        "MS-Vid2Vid-XL (damo/Video-to-Video)",
+        "CC BY-NC-ND 4.0; a converted copy may not be passed on",
+        "https://modelscope.cn/models/damo/Video-to-Video",
+        ("refiner", "refiner_schedule"),
+        non_commercial=True,
+    ),
+    Upstream(
+        "Stable Diffusion 2.1 (stabilityai/stable-diffusion-2-1-base)",
+        "CreativeML Open RAIL++-M",
+        "https://huggingface.co/stabilityai/stable-diffusion-2-1-base",
+        ("refiner_vae",),
+    ),
 )
 
 

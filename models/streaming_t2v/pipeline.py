@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 # Imported for diffusers too, which loads a component's class only from a module that is there already.
+from models.refinement.network import VideoRefinerUNet3D as VideoRefinerUNet3D
 from models.refinement.schedule import LogSNRCosineSchedule
 from models.streaming_t2v.apm import AppearancePreservationModule
 from models.streaming_t2v.cam import ConditionalAttentionModule
@@ -22,10 +23,11 @@ class StreamingPipeline(DiffusionPipeline):
 
     first_chunk: a text-to-video network (the original one; `unet` was fine-tuned from it). image_encoder: a
     CLIPVisionModelWithProjection, for the anchor. refiner, refiner_schedule: see `models.refinement`; a checkpoint can
-    do without them, and makes previews only.
+    do without them, and makes previews only. refiner_text_encoder, refiner_vae: the refiner's own, where it does not
+    share the others'.
     """
 
-    _optional_components = ["refiner", "refiner_schedule"]
+    _optional_components = ["refiner", "refiner_schedule", "refiner_text_encoder", "refiner_vae"]
 
     def __init__(
         self,
@@ -40,6 +42,8 @@ class StreamingPipeline(DiffusionPipeline):
         image_encoder: Any,
         refiner: Any = None,
         refiner_schedule: LogSNRCosineSchedule | None = None,
+        refiner_text_encoder: Any = None,
+        refiner_vae: AutoencoderKL | None = None,
     ):
         super().__init__()
         self.register_modules(
@@ -54,4 +58,6 @@ class StreamingPipeline(DiffusionPipeline):
             image_encoder=image_encoder,
             refiner=refiner,
             refiner_schedule=refiner_schedule,
+            refiner_text_encoder=refiner_text_encoder,
+            refiner_vae=refiner_vae,
         )

@@ -92,6 +92,39 @@ def test_a_converted_folder_makes_a_video(converted):
     assert [frames.shape for frames in made] == [(16, 64, 64, 3), (8, 64, 64, 3)]
 
 
+@pytest.fixture(scope="module")
+def with_refiner(converted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("refined")
+    for name in ("streaming_t2v.ckpt", "ms-1.7b"):
+        (root / name).symlink_to(converted / name)
+    # A text encoder as wide as the refiner reads, and a VAE that is the base's own.
+    released.video_to_video(root / "Video-to-Video", shared=converted / "ms-1.7b")
+    assert "12 components in fp32" in convert(root, "--refiner", str(root / "Video-to-Video"))
+    return root
+
+
+def test_a_refiner_is_converted_with_what_it_does_not_share(with_refiner):
+    parts = load_pipeline(with_refiner / "out", device="cpu")
+    assert type(parts.refiner).__name__ == "VideoRefinerUNet3D" and parts.refiner_schedule is not None
+    assert parts.refiner_text_encoder is not None and parts.refiner_vae is None
+
+
+def test_a_converted_folder_refines_a_video(with_refiner):
+    pipeline = load_pipeline(with_refiner / "out", device="cpu")
+    model = replace(catalog.find("tiny-shapes"), hold_known_frames=False, read_prompt=str)
+    request = replace(default_request(model, "a horse", num_frames=2, seed=1, refine=True), steps=1)
+    request = replace(request, refine=replace(request.refine, steps=1))
+    last = list(Recipe(pipeline, model, request).generate())[-1][1]
+    assert last.frames.shape == (2, 128, 128, 3)
+
+
+def test_a_folder_without_a_refiner_says_so_when_it_is_asked_to_refine(converted):
+    pipeline = load_pipeline(converted / "out", device="cpu")
+    model = replace(catalog.find("tiny-shapes"), read_prompt=str)
+    with pytest.raises(catalog.CheckpointError, match="has no refiner; ask for the video without it"):
+        Recipe(pipeline, model, default_request(model, "a horse", num_frames=2, seed=1, refine=True))
+
+
 def test_every_file_has_its_checksum_and_every_part_its_licence(converted):
     folder = converted / "out"
     sums = json.loads((folder / "checksums.json").read_text())

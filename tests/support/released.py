@@ -94,9 +94,9 @@ def small_vae() -> AutoencoderKL:
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 8, 8, 8),
+        block_out_channels=(32, 32, 32, 64),
         layers_per_block=1,
-        norm_num_groups=4,
+        norm_num_groups=32,
         scaling_factor=0.18215,
     )
 
@@ -249,4 +249,109 @@ def text_tower(width: int = 128, words: int = 60, layers: int = 3) -> dict[str, 
     }
     for i in range(layers):
         state |= block(f"transformer.resblocks.{i}", width)
+    return state
+
+
+def video_to_video(folder: Path, *, shared: Path | None = None) -> Path:
+    """damo/Video-to-Video; `shared`: a base folder whose VAE it has, as Stable Diffusion would have written it."""
+    torch.manual_seed(5)
+    folder.mkdir()
+    torch.save({"state_dict": refiner_state()}, folder / "non_ema_0035000.pth")
+    torch.save(text_tower(width=128) | image_tower(), folder / "open_clip_pytorch_model.bin")
+    vae = {f"first_stage_model.{key}": tensor for key, tensor in latent_vae(shared).items()}
+    torch.save({"state_dict": vae | {"model.diffusion_model.out.2.bias": random(4)}}, folder / "vae.ckpt")
+    files = {"ckpt_unet": "non_ema_0035000.pth", "ckpt_clip": "open_clip_pytorch_model.bin"}
+    arguments = {"model": {"model_args": files | {"ckpt_autoencoder": "vae.ckpt"}}}
+    (folder / "configuration.json").write_text(json.dumps(arguments))
+    return folder
+
+
+def refiner_state(
+    width: int = 64, multiples: tuple[int, ...] = (1, 2, 2), attends: tuple[int, ...] = (0, 1), layers: int = 1,
+    context: int = 128, head_dim: int = 64,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Vid2VidSDUNet: `attends` are the levels with transformers."""
+    widths, embedding = [width * n for n in multiples], 4 * width
+    state = {**linear("time_embed.0", embedding, width), **linear("time_embed.2", embedding, embedding)}
+    state |= conv("input_blocks.0.0", width, 4) | temporal("input_blocks.0.1", width, 8 * head_dim)
+    skips, k, wide = [width], 1, width
+    for level, out in enumerate(widths):
+        for _ in range(layers):
+            state |= residual(f"input_blocks.{k}.0", wide, out, embedding)
+            if level in attends:
+                state |= spatial(f"input_blocks.{k}.1", out, context) | temporal(f"input_blocks.{k}.2", out, out)
+            skips, k, wide = [*skips, out], k + 1, out
+        if level < len(widths) - 1:
+            state |= conv(f"input_blocks.{k}.op", out, out)
+            skips, k = [*skips, out], k + 1
+    state |= residual("middle_block.0", wide, wide, embedding) | spatial("middle_block.1", wide, context)
+    state |= temporal("middle_block.2", wide, wide) | residual("middle_block.3", wide, wide, embedding)
+    k = 0
+    for level, out in reversed(list(enumerate(widths))):
+        for layer in range(layers + 1):
+            state |= residual(f"output_blocks.{k}.0", wide + skips.pop(), out, embedding)
+            if level in attends:
+                state |= spatial(f"output_blocks.{k}.1", out, context) | temporal(f"output_blocks.{k}.2", out, out)
+            if level and layer == layers:
+                state |= conv(f"output_blocks.{k}.{3 if level in attends else 1}.conv", out, out)
+            k, wide = k + 1, out
+    return state | affine("out.0", width) | conv("out.2", 4, width)
+
+
+def residual(name: str, inner: int, out: int, embedding: int) -> dict[str, Tensor]:
+    state = affine(f"{name}.in_layers.0", inner) | conv(f"{name}.in_layers.2", out, inner)
+    state |= linear(f"{name}.emb_layers.1", out, embedding)
+    state |= affine(f"{name}.out_layers.0", out) | conv(f"{name}.out_layers.3", out, out)
+    if inner != out:
+        state |= {
+            f"{name}.skip_connection.weight": random(out, inner, 1, 1),
+            f"{name}.skip_connection.bias": random(out),
+        }
+    for i in range(1, 5):
+        over_time = f"{name}.temopral_conv.conv{i}"
+        state |= affine(f"{over_time}.0", out)
+        last = 2 if i == 1 else 3
+        state |= {f"{over_time}.{last}.weight": random(out, out, 3, 1, 1), f"{over_time}.{last}.bias": random(out)}
+    return state
+
+
+def spatial(name: str, width: int, context: int) -> dict[str, Tensor]:
+    ends = linear(f"{name}.proj_in", width, width) | linear(f"{name}.proj_out", width, width)
+    return affine(f"{name}.norm", width) | ends | transformer(f"{name}.transformer_blocks.0", width, context)
+
+
+def temporal(name: str, width: int, inner: int) -> dict[str, Tensor]:
+    state = affine(f"{name}.norm", width) | transformer(f"{name}.transformer_blocks.0", inner, inner)
+    state |= {f"{name}.proj_in.weight": random(inner, width, 1), f"{name}.proj_in.bias": random(inner)}
+    return state | {f"{name}.proj_out.weight": random(width, inner, 1), f"{name}.proj_out.bias": random(width)}
+
+
+def transformer(name: str, width: int, context: int) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = {}
+    for attention, read in (("attn1", width), ("attn2", context)):
+        inner = {"to_q": width, "to_k": read, "to_v": read}
+        state |= {f"{name}.{attention}.{x}.weight": random(width, size) for x, size in inner.items()}
+        state |= linear(f"{name}.{attention}.to_out.0", width, width)
+    state |= linear(f"{name}.ff.net.0.proj", 8 * width, width) | linear(f"{name}.ff.net.2", width, 4 * width)
+    return state | affine(f"{name}.norm1", width) | affine(f"{name}.norm2", width) | affine(f"{name}.norm3", width)
+
+
+def latent_vae(shared: Path | None = None) -> dict[str, Tensor]:
+    """A VAE with the names of Stable Diffusion's own checkpoints; from a diffusers folder, or with random numbers."""
+    torch.manual_seed(6)
+    vae = small_vae() if shared is None else AutoencoderKL.from_pretrained(shared / "vae")
+    attention = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
+    state: dict[str, Tensor] = {}
+    for key, tensor in vae.state_dict().items():
+        for i in (0, 1):
+            key = key.replace(f"mid_block.resnets.{i}.", f"mid.block_{i + 1}.")
+        for new, old in attention.items():
+            key = key.replace(f"mid_block.attentions.0.{new}.", f"mid.attn_1.{old}.")
+        for i in range(4):
+            key = key.replace(f"down_blocks.{i}.", f"down.{i}.").replace(f"up_blocks.{i}.", f"up.{3 - i}.")
+            key = key.replace(f".resnets.{i}.", f".block.{i}.")
+        key = key.replace("samplers.0.", "sample.").replace("conv_shortcut", "nin_shortcut")
+        key = key.replace("conv_norm_out", "norm_out")
+        matrix = ".attn_1." in key and tensor.ndim == 2
+        state[key] = tensor[:, :, None, None].clone() if matrix else tensor
     return state

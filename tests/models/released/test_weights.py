@@ -81,6 +81,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path, capsys):
         (b"", "neither PyTorch's nor safetensors"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_file_of_something_else_is_refused(tmp_path, content, words):
     (tmp_path / "file.ckpt").write_bytes(content)
     with pytest.raises(ConversionError, match=words):

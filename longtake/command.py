@@ -22,6 +22,7 @@ COMMANDS = {
     "train": ("longtake.train", "Train the bundled model on drawn shapes."),
     "convert": ("longtake.convert", "Convert the published weights of StreamingT2V."),
     "evaluate": ("longtake.evaluate", "Measure how well a model follows prompts, and for how long."),
+    "models": ("longtake.models", "List, describe and check the models and their weights."),
     "keys": ("longtake.keys", "Create, list and revoke API keys."),
 }
 

@@ -6,7 +6,7 @@ tensor library to know how many chunks a video has. Knows nothing of weights, Re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,6 +53,7 @@ class Model:
     description: str
     licence: str
     checkpoint: str  # a folder below models/checkpoints, a path, or a Hub id
+    bundled: bool  # whether the weights come with Longtake; else the settings must say where they are
     fps: int
     size: Size  # what the streaming stage makes
     refined_size: Size  # what the refinement stage makes of it
@@ -94,6 +95,7 @@ MODELS: dict[str, Model] = {
             description="A small model trained by this project on drawn shapes; runs on any laptop.",
             licence="same as the project",
             checkpoint="tiny-shapes",
+            bundled=True,
             fps=8,
             size=Size(64, 64),
             refined_size=Size(128, 128),
@@ -111,16 +113,38 @@ MODELS: dict[str, Model] = {
             hold_known_frames=True,
             read_prompt=lambda prompt: str(language.read(prompt)),
         ),
+        Model(
+            name="streaming-t2v",
+            description="StreamingT2V with its published weights: anything, 256x256, refined to 720x720; needs a GPU.",
+            licence="not for commercial use: CC BY-NC 4.0, refined CC BY-NC-ND 4.0",
+            checkpoint="streaming-t2v",
+            bundled=False,
+            fps=8,
+            size=Size(256, 256),
+            refined_size=Size(720, 720),
+            max_frames=4800,
+            max_steps=1000,
+            default_steps=50,
+            default_guidance_scale=7.5,
+            default_anchor_guidance_scale=7.5,
+            default_refine_steps=30,
+            default_refine_strength=0.6,
+        ),
     )
 }
 DEFAULT_MODEL = "tiny-shapes"
 
 
-def find(name: str) -> Model:
+def offered(placed: Collection[str]) -> dict[str, Model]:
+    """The models that can be asked for: the bundled ones, and those of which the settings say where weights are."""
+    return {name: model for name, model in MODELS.items() if model.bundled or name in placed}
+
+
+def find(name: str, models: Mapping[str, Model] = MODELS) -> Model:
     """The model of that name. Raises `CatalogError('unknown_model')` naming those there are."""
-    if name not in MODELS:
-        raise CatalogError("unknown_model", "model", f"There is no model '{name}'; there is {', '.join(MODELS)}.")
-    return MODELS[name]
+    if name not in models:
+        raise CatalogError("unknown_model", "model", f"There is no model '{name}'; there is {', '.join(models)}.")
+    return models[name]
 
 
 def caption(model: Model, prompt: str, field: str = "prompt") -> str:

@@ -11,7 +11,7 @@ import diffusers.utils.logging
 import torch
 import transformers.utils.logging
 
-from models.catalog import CheckpointError
+from models.catalog import MODELS, CheckpointError
 from models.streaming_t2v.pipeline import StreamingPipeline
 
 BUNDLED = Path(__file__).parent / "checkpoints"
@@ -47,6 +47,11 @@ def find_checkpoint(path_or_name: str | Path) -> str:
             return str(folder)
     if Path(path_or_name).is_dir():
         raise CheckpointError(f"{path_or_name} holds no model_index.json, so it is no checkpoint in diffusers layout.")
+    if path_or_name in MODELS:
+        raise CheckpointError(
+            f"The weights of {path_or_name} do not come with Longtake: convert them (docs/checkpoints.md), and name "
+            "their folder in LONGTAKE_CHECKPOINTS."
+        )
     if str(path_or_name).count("/") != 1:
         raise CheckpointError(f"There is no checkpoint '{path_or_name}': neither bundled, nor a folder, nor a Hub id.")
     return str(path_or_name)

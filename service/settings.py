@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     s3_secret_access_key: SecretStr | None = None
     presign_ttl_s: int = Field(default=900, ge=1)
 
+    checkpoints: dict[str, str] = {}  # model -> folder or Hub id of its weights; a model that has none is not offered
+
     # The API
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)

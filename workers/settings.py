@@ -16,6 +16,5 @@ class WorkerSettings(Settings):
     # for every worker, keeps a video the same wherever its units are made; more workers use more cores.
     torch_threads: int = Field(default=1, ge=1)
     heartbeat_file: Path | None = None  # renewed every second while the worker lives: a liveness probe
-    checkpoints: dict[str, str] = {}  # model -> folder or Hub id, where it is not what the catalogue says (JSON)
     preload: str = ""  # a model to load before the first video asks for it
     metrics_host: str = "127.0.0.1"  # where `metrics_port` listens

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from models import catalog
 from models.catalog import Model
-from service.api.deps import TenantDep
+from service.api.deps import ServicesDep, TenantDep
 from service.errors import NotFound
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -51,17 +51,19 @@ class ModelList(BaseModel):
 
 
 @router.get("")
-def list_models(tenant: TenantDep) -> ModelList:
-    """Every model, the default one first."""
-    names = sorted(catalog.MODELS, key=lambda name: name != catalog.DEFAULT_MODEL)
-    return ModelList(data=[_card(catalog.MODELS[name]) for name in names])
+def list_models(use: ServicesDep, tenant: TenantDep) -> ModelList:
+    """Every model that is offered here, the default one first."""
+    models = catalog.offered(use.settings.checkpoints)
+    names = sorted(models, key=lambda name: name != catalog.DEFAULT_MODEL)
+    return ModelList(data=[_card(models[name]) for name in names])
 
 
 @router.get("/{model_id:path}")
-def get_model(model_id: str, tenant: TenantDep) -> ModelCard:
-    if model_id not in catalog.MODELS:
-        raise NotFound(f"There is no model '{model_id[:100]}'; there is {', '.join(catalog.MODELS)}.", "model")
-    return _card(catalog.MODELS[model_id])
+def get_model(model_id: str, use: ServicesDep, tenant: TenantDep) -> ModelCard:
+    models = catalog.offered(use.settings.checkpoints)
+    if model_id not in models:
+        raise NotFound(f"There is no model '{model_id[:100]}'; there is {', '.join(models)}.", "model")
+    return _card(models[model_id])
 
 
 def _card(model: Model) -> ModelCard:

@@ -25,7 +25,8 @@ MAX_PROMPTS_CHARS = 8000  # of all prompts together, so that an event stays smal
 def job_of(order: CreateVideo, tenant: str, settings: Settings) -> Job:
     """The job that does what was ordered. Raises `InvalidRequest` naming the field and what is allowed."""
     try:
-        generation = _generation(order, catalog.find(order.model or catalog.DEFAULT_MODEL))
+        model = catalog.find(order.model or catalog.DEFAULT_MODEL, catalog.offered(settings.checkpoints))
+        generation = _generation(order, model)
     except CatalogError as error:
         raise InvalidRequest(str(error), error.field, error.code) from None
     return Job(

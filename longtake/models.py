@@ -1,0 +1,102 @@
+"""`longtake models`: which models there are, what they need, and whether their weights are whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from models import catalog
+from models.catalog import CheckpointError
+from workers.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from longtake.inventory import Component
+
+
+@click.group()
+def models() -> None:
+    """List, describe and check the models and their weights.
+
+    \b
+    Example:
+      longtake models list
+      longtake models show tiny-shapes
+      longtake models verify streaming-t2v
+    """
+
+
+@models.command("list")
+def list_models() -> None:
+    """Every model, with its licence and where its weights are."""
+    table = Table("model", "frames", "refined", "longest", "licence", "weights")
+    for model in catalog.MODELS.values():
+        try:
+            weights = str(find(model.name))
+        except CheckpointError:
+            weights = "not here"
+        longest = f"{model.max_frames} frames, {model.max_frames / model.fps / 60:g} min"
+        table.add_row(model.name, str(model.size), str(model.refined_size), longest, model.licence, weights)
+    Console().print(table)
+
+
+@models.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """A model, or the folder of a checkpoint: its components, its licence, and the memory that its weights need."""
+    from longtake import inventory
+
+    if name in catalog.MODELS:
+        model = catalog.MODELS[name]
+        click.echo(f"{model.description}\nLicence: {model.licence}")
+    folder = find(name)
+    licence = folder / "LICENSE.md"
+    click.echo(f"Weights: {folder}" + (f"\nLicences of its parts: {licence}" if licence.is_file() else ""))
+    Console().print(_table(inventory.components(folder)))
+    click.echo("Memory is that of the weights alone; frames in work come on top.")
+
+
+def _table(components: list[Component]) -> Table:
+    from longtake.inventory import BYTES, gigabytes
+
+    table = Table("component", "class", "parameters", "stored as", *(f"{dtype}, GB" for dtype in BYTES))
+    for part in components:
+        sizes = [f"{gigabytes(part.parameters, size):.2f}" if part.parameters else "" for size in BYTES.values()]
+        count = f"{part.parameters:,}" if part.parameters else ""
+        table.add_row(part.name, part.kind, count, part.stored_as, *sizes)
+    total = sum(part.parameters for part in components)
+    table.add_section()
+    table.add_row("all", "", f"{total:,}", "", *(f"{gigabytes(total, size):.2f}" for size in BYTES.values()))
+    return table
+
+
+@models.command()
+@click.argument("name")
+def verify(name: str) -> None:
+    """Check a model's weights, or a folder: missing components, names and shapes of tensors, SHA-256 of every file."""
+    from longtake import inventory
+
+    folder = find(name)
+    with Console(stderr=True).status("") as status:
+        found = list(inventory.problems(folder, lambda file: status.update(f"SHA-256 of {file}")))
+    for problem in found:
+        click.echo(problem, err=True)
+    if found:
+        raise click.ClickException(f"{folder} is not whole; convert or fetch it again.")
+    summed = (folder / inventory.CHECKSUMS).is_file()
+    click.echo(f"{folder} is whole" + ("." if summed else f"; it has no {inventory.CHECKSUMS} to compare bytes with."))
+
+
+def find(name: str) -> Path:
+    """The folder of a model's weights, by its name, or of a checkpoint."""
+    from models.loading import find_checkpoint
+
+    placed = WorkerSettings().checkpoints.get(name)
+    model = catalog.MODELS.get(name)
+    folder = Path(find_checkpoint(placed or (model.checkpoint if model else name)))
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is on the Hub; only weights on this machine can be looked at.")
+    return folder

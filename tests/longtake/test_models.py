@@ -1,0 +1,114 @@
+"""`longtake models` says what there is, what it needs, and whether it is whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from longtake import conversion
+from longtake.command import main
+from models import catalog
+from models.loading import BUNDLED
+from service.api.orders import job_of
+from service.api.schemas import CreateVideo
+from service.errors import InvalidRequest
+from service.settings import Settings
+from tests.support import released
+
+
+def models(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["models", *arguments], env={"COLUMNS": "200"})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("released")
+    sources = conversion.Sources(released.checkpoint(root / "s.ckpt"), released.base(root / "ms"), dtype="fp16")
+    conversion.convert(sources, root / "out", lambda done, total, what: None)
+    return root / "out"
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A converted folder to do harm to."""
+    shutil.copytree(made, tmp_path / "streaming")
+    return tmp_path / "streaming"
+
+
+def test_the_list_says_which_weights_are_here():
+    lines = {line.split()[1]: line for line in models("list").output.splitlines() if "MB" not in line and "│" in line}
+    assert str(BUNDLED / "tiny-shapes") in lines["tiny-shapes"]
+    assert "not here" in lines["streaming-t2v"] and "not for commercial use" in lines["streaming-t2v"]
+
+
+def test_show_counts_what_the_classes_have(folder):
+    from models.loading import load_pipeline
+
+    output = models("show", str(folder)).output
+    pipeline = load_pipeline(folder, device="cpu")
+    networks = {name: part for name, part in pipeline.components.items() if hasattr(part, "parameters")}
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in networks.items()}
+    assert len(counts) == 7 and all(f"{count:,}" in output for count in counts.values())
+    total = sum(counts.values())
+    assert f"{total:,}" in output and f"{total * 4 / 1e9:.2f}" in output and "float16" in output
+
+
+def test_a_model_whose_weights_are_absent_says_how_to_get_them():
+    done = models("show", "streaming-t2v")
+    assert done.exit_code == 1
+    assert "Error: The weights of streaming-t2v do not come with Longtake: convert them" in done.output
+
+
+def test_a_model_is_found_where_the_settings_say(folder, monkeypatch):
+    monkeypatch.setenv("LONGTAKE_CHECKPOINTS", json.dumps({"streaming-t2v": str(folder)}))
+    assert f"{folder} is whole.\n" == models("verify", "streaming-t2v").output
+
+
+def test_the_bundled_weights_are_whole():
+    assert "tiny-shapes is whole" in models("verify", "tiny-shapes").output
+
+
+def flip(folder: Path) -> None:
+    data = bytearray((folder / "apm/diffusion_pytorch_model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (folder / "apm/diffusion_pytorch_model.safetensors").write_bytes(data)
+
+
+def cut(folder: Path) -> None:
+    file = folder / "cam/diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def widen(folder: Path) -> None:
+    config = json.loads((folder / "apm/config.json").read_text())
+    (folder / "apm/config.json").write_text(json.dumps(config | {"hidden_dim": 41}))
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (flip, "apm/diffusion_pytorch_model.safetensors has changed since it was written."),
+        (cut, "cam: diffusion_pytorch_model.safetensors is cut short"),
+        (widen, "of another shape, such as linear_1.bias is (40,) and must be (41,)"),
+        (lambda folder: shutil.rmtree(folder / "vae"), "The component vae is missing."),
+        (lambda folder: (folder / "tokenizer/tokenizer.json").unlink(), "tokenizer/tokenizer.json is missing."),
+        (lambda folder: (folder / "model_index.json").unlink(), "holds no model_index.json"),
+    ],
+)
+def test_a_fault_is_named(folder, harm, words):
+    harm(folder)
+    done = models("verify", str(folder))
+    assert done.exit_code == 1 and words in done.output
+
+
+def test_a_model_is_offered_only_where_its_weights_are():
+    order = CreateVideo(prompt="a horse on the beach", model="streaming-t2v", refine=False)
+    with pytest.raises(InvalidRequest, match="There is no model 'streaming-t2v'; there is tiny-shapes"):
+        job_of(order, "tenant", Settings())
+    wanted = job_of(order, "tenant", Settings(checkpoints={"streaming-t2v": "/weights"})).generation
+    assert (wanted.size, wanted.steps, wanted.guidance_scale, wanted.prompt) == ("256x256", 50, 7.5, order.prompt)
+    assert list(catalog.offered(())) == ["tiny-shapes"]

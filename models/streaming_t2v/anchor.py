@@ -18,9 +18,33 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 def clip_pixels(frames: Tensor, size: int) -> Tensor:
     """Frames [N, 3, H, W] in [-1, 1] -> what CLIP takes, [N, 3, size, size], normalised by CLIP's statistics."""
     if frames.shape[-2:] != (size, size):
-        frames = F.interpolate(frames, size=(size, size), mode="bicubic", align_corners=False, antialias=True)
+        frames = F.interpolate(_blurred(frames, size), size=(size, size), mode="bicubic", align_corners=True)
     mean, std = (torch.tensor(values, device=frames.device).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
     return ((frames + 1) / 2 - mean) / std
+
+
+def _blurred(frames: Tensor, size: int) -> Tensor:
+    """Against aliasing, as published (kornia's way): a Gaussian before shrinking, its sigma half of the shrinkage."""
+    factors = [side / size for side in frames.shape[-2:]]
+    if max(factors) <= 1:
+        return frames
+    for dim, factor in zip((-2, -1), factors, strict=True):
+        kernel = _gaussian(max((factor - 1) / 2, 0.001)).to(frames)
+        frames = _convolved(frames.transpose(dim, -1), kernel).transpose(dim, -1)
+    return frames
+
+
+def _gaussian(sigma: float) -> Tensor:
+    length = int(max(4 * sigma, 3)) | 1  # odd
+    x = torch.arange(length) - length // 2
+    kernel = torch.exp(-(x**2) / (2 * sigma**2))
+    return kernel / kernel.sum()
+
+
+def _convolved(x: Tensor, kernel: Tensor) -> Tensor:
+    """Along the last dimension, mirrored at the ends; [..., W] -> [..., W]."""
+    padded = F.pad(x, (len(kernel) // 2, len(kernel) // 2, 0, 0), mode="reflect")
+    return padded.unfold(-1, len(kernel), 1) @ kernel
 
 
 def embed_anchor(image_encoder: Any, frames: Tensor) -> Tensor:

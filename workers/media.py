@@ -9,6 +9,7 @@ Knows frames and files; nothing of jobs, stores or models.
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 import tempfile
@@ -111,6 +112,27 @@ def frames(video: Path, *, longest_side: int | None = None) -> Generator[np.ndar
             process.kill()
             process.wait()
             process.stdout.close()
+
+
+def clip(video: Path, *, at_seconds: float, fps: float, size: int, count: int) -> np.ndarray:
+    """Frames from that moment on, `fps` a second, the middle square of each: uint8 [F, size, size, 3], F <= count."""
+    source = ffmpeg.input(f"file:{video}", ss=at_seconds).filter("fps", fps=fps)
+    scaled = source.filter("scale", size, size, force_original_aspect_ratio="increase", flags="bicubic")
+    shown = scaled.filter("crop", size, size).output(
+        "pipe:", format="rawvideo", pix_fmt="rgb24", vframes=count, **_NO_CLOCK
+    )
+    return np.frombuffer(_run(shown), np.uint8).reshape(-1, size, size, 3)
+
+
+def duration_s(video: Path) -> float:
+    """How long a video file is, by its header. Raises `MediaError` where ffmpeg reads no such thing."""
+    asked = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", f"file:{video}"]
+    said = subprocess.run(asked, capture_output=True, check=False).stderr  # it ends with an error: no output was named
+    found = re.search(rb"Duration: (\d+):(\d+):(\d+\.\d+).*\bVideo: ", said, re.DOTALL)
+    if found is None:
+        raise MediaError(_last_line(said))
+    hours, minutes, seconds = (float(part) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def frame_hashes(video: Path) -> list[str]:

@@ -16,6 +16,21 @@ FPS = 8
 LENGTHS = (16, 8, 8, 1, 24, 3)  # a one-frame segment among them
 
 
+def test_a_clip_begins_where_it_is_asked_to_and_runs_at_its_own_pace(joined: Path) -> None:
+    whole = np.stack(list(media.frames(joined)))
+    assert media.duration_s(joined) == pytest.approx(len(whole) / FPS, abs=0.01)
+    half_pace = media.clip(joined, at_seconds=1.0, fps=FPS / 2, size=64, count=5)
+    assert half_pace.shape == (5, 64, 64, 3)
+    assert np.abs(half_pace.astype(int) - whole[8:18:2]).mean() < 1
+    assert len(media.clip(joined, at_seconds=(len(whole) - 3) / FPS, fps=FPS, size=64, count=5)) == 3
+
+
+def test_a_file_without_video_has_no_duration(tmp_path: Path) -> None:
+    (tmp_path / "words.mp4").write_text("no video")
+    with pytest.raises(media.MediaError):
+        media.duration_s(tmp_path / "words.mp4")
+
+
 def moving_picture(num_frames: int, side: int = 64) -> np.ndarray:
     """A square on a gradient, moving a pixel a frame; [F, H, W, 3]."""
     frames = np.zeros((num_frames, side, side, 3), np.uint8)

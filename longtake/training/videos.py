@@ -122,7 +122,8 @@ def _member_text(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name
     caption = members.get(str(PurePosixPath(name).with_suffix(".txt")))
     stream: IO[bytes] | None = tar.extractfile(caption) if caption else None
     if stream is None:
-        raise FootageError(f"{tar.name}: {name} has no caption; put it into {PurePosixPath(name).with_suffix('.txt')}.")
+        wanted = PurePosixPath(name).with_suffix(".txt")
+        raise FootageError(f"{tar.name!s}: {name} has no caption; put it into {wanted}.")
     return stream.read().decode().strip()
 
 

@@ -51,8 +51,11 @@ class Sources:
         }
 
 
-def convert(sources: Sources, folder: Path, on_progress: OnProgress) -> None:
-    """Write `folder`. Everything is checked before the first byte is written. Raises `ConversionError`."""
+def convert(sources: Sources, folder: Path, on_progress: OnProgress) -> list[str]:
+    """Write `folder`. Everything is checked before the first byte is written. Raises `ConversionError`.
+
+    Returns remarks: what is odd, but no reason to refuse.
+    """
     journal = Journal(folder, sources)
     parts = open_parts(sources)
     journal.begin()
@@ -73,6 +76,7 @@ def convert(sources: Sources, folder: Path, on_progress: OnProgress) -> None:
         done += sizes[part.name]
     journal.close(parts)
     on_progress(total, total, "done")
+    return remarks(parts, sources)
 
 
 def open_parts(sources: Sources) -> Sequence[Part | Extra]:
@@ -86,6 +90,14 @@ def open_parts(sources: Sources) -> Sequence[Part | Extra]:
         dtype = DTYPES[sources.dtype]
         parts += [part for part in vid2vid.parts(sources.refiner) if not same(part, twins.get(part.name), dtype)]
     return parts
+
+
+def remarks(parts: Sequence[Part | Extra], sources: Sources) -> list[str]:
+    by_name = {part.name: part for part in parts}
+    unet, base = by_name["unet"], by_name["first_chunk"]
+    if isinstance(unet, Part) and isinstance(base, Part) and not streaming_t2v.is_tuned_from(unet, base):
+        return [f"{sources.base} may be another model than the one that the checkpoint was tuned from."]
+    return []
 
 
 def same(part: Part | Extra, twin: Part | Extra | None, dtype: torch.dtype) -> bool:

@@ -50,5 +50,7 @@ def convert(checkpoint: Path, base: Path, refiner: Path | None, output: Path, dt
     torch.set_num_threads(1)  # the disk sets the pace; more threads would wait for each other at every tensor
     sources = conversion.Sources(checkpoint, base, refiner, dtype=dtype, max_shard_bytes=max_shard_size)
     with VideoProgress() as progress:
-        conversion.convert(sources, output, progress.show)
+        remarks = conversion.convert(sources, output, progress.show)
+    for remark in remarks:
+        click.echo(remark, err=True)
     click.echo(f"{output}: {len(list(output.glob('*/')))} components in {dtype}; their licences are in LICENSE.md")

@@ -44,6 +44,13 @@ def parts(weights: Weights, base_config: Mapping[str, Any]) -> list[Part]:
     return [*made, open_clip.vision_part("image_encoder", weights.below("image_encoder.model."))]
 
 
+def is_tuned_from(unet: Part, base: Part) -> bool:
+    """Whether the layer of time at the input, frozen while the checkpoint was tuned, is the base's; half precision is
+    close enough."""
+    frozen = [key for key in base.state_dict if key.startswith("transformer_in.")]
+    return all(torch.allclose(unet.read(key).float(), base.read(key).float(), rtol=1e-2, atol=1e-3) for key in frozen)
+
+
 def component_configs(like: Mapping[str, Tensor], base_config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Arguments of the three classes: the base's own, and the sizes that the checkpoint's shapes tell."""
     network = network_config(base_config)

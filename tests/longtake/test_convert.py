@@ -186,6 +186,21 @@ def test_a_conversion_is_not_gone_on_with_other_options(root):
     assert "another checkpoint" in convert(root)
 
 
+def test_another_base_is_remarked_on(root):
+    assert "may be another model" not in convert(root)
+    torch.manual_seed(7)
+    UNet3DConditionModel(**released.SMALL.network).save_pretrained(root / "ms-1.7b" / "unet")
+    output = (
+        CliRunner()
+        .invoke(
+            main,
+            ["convert", str(root / "streaming_t2v.ckpt"), "--base", str(root / "ms-1.7b"), "-o", str(root / "other")],
+        )
+        .output
+    )
+    assert "ms-1.7b may be another model than the one that the checkpoint was tuned from." in output
+
+
 def test_a_folder_of_something_else_is_left_alone(root):
     (root / "out").mkdir()
     (root / "out" / "letter.txt").write_text("dear")

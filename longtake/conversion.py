@@ -62,6 +62,7 @@ def convert(sources: Sources, folder: Path, on_progress: OnProgress) -> list[str
     dtype = DTYPES[sources.dtype]
     sizes = {part.name: sum(size_of(like, dtype) for like in _state_dict(part).values()) for part in parts}
     done, total = 0, sum(sizes.values())
+    _check_room(folder, sum(size for name, size in sizes.items() if name not in journal.done))
     for part in parts:
         written = done
         if part.name not in journal.done:
@@ -77,6 +78,13 @@ def convert(sources: Sources, folder: Path, on_progress: OnProgress) -> list[str
     journal.close(parts)
     on_progress(total, total, "done")
     return remarks(parts, sources)
+
+
+def _check_room(folder: Path, needed_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
+        need, free = f"{needed_bytes / 1e9:.1f} GB", f"{free_bytes / 1e9:.1f} GB"
+        raise ConversionError(f"{folder} needs {need}, and its disk has {free}; half precision takes half of it.")
 
 
 def open_parts(sources: Sources) -> Sequence[Part | Extra]:

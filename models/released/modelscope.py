@@ -52,7 +52,7 @@ def unet_config(folder: Path) -> dict[str, Any]:
 
 
 def text_encoder(folder: Path) -> Part:
-    config = CLIPTextConfig(**read_json(folder / "config.json"))
+    config = CLIPTextConfig.from_dict(read_json(folder / "config.json"))
     with torch.device("meta"):
         model = CLIPTextModel(config)
     weights = find_weights(folder, ("model", "pytorch_model"))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -235,6 +236,12 @@ def test_a_base_that_lacks_a_file_is_refused_before_anything_is_written(root, pa
     output = convert(root)
     assert output.startswith("Error: ") and part.split("/")[0] in output and len(output.splitlines()) == 1
     assert not (root / "out").exists()
+
+
+def test_a_disk_without_room_is_noticed_before_the_first_component(root, monkeypatch):
+    monkeypatch.setattr(conversion.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_000_000))
+    assert "and its disk has 0.0 GB" in convert(root)
+    assert not list((root / "out").glob("*/"))
 
 
 def test_numbers_that_half_precision_cannot_hold_are_refused(root):

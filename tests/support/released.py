@@ -139,6 +139,22 @@ def _rewrite_as_old(folder: Path) -> None:
         vae = {key.replace(new, before): tensor for key, tensor in vae.items()}
     torch.save(vae, folder / "vae" / "diffusion_pytorch_model.bin")
     (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    config = json.loads((folder / "text_encoder" / "config.json").read_text())
+    older = {"_name_or_path": "/somewhere/text_encoder", "torch_dtype": "float32", "transformers_version": "4.27.0"}
+    (folder / "text_encoder" / "config.json").write_text(
+        json.dumps({k: config[k] for k in config if k != "dtype"} | older)
+    )
+    for name in ("unet", "vae"):
+        config = json.loads((folder / name / "config.json").read_text())
+        newer = (
+            "time_cond_proj_dim",
+            "num_attention_heads",
+            "force_upcast",
+            "latents_mean",
+            "latents_std",
+            "shift_factor",
+        )
+        (folder / name / "config.json").write_text(json.dumps({k: config[k] for k in config if k not in newer}))
 
 
 def checkpoint(path: Path, size: Size = SMALL) -> Path:

@@ -143,7 +143,12 @@ def offered(placed: Collection[str]) -> dict[str, Model]:
 def find(name: str, models: Mapping[str, Model] = MODELS) -> Model:
     """The model of that name. Raises `CatalogError('unknown_model')` naming those there are."""
     if name not in models:
-        raise CatalogError("unknown_model", "model", f"There is no model '{name}'; there is {', '.join(models)}.")
+        no = (
+            f"The weights of {name} are not here (docs/checkpoints.md)"
+            if name in MODELS
+            else f"There is no model '{name}'"
+        )
+        raise CatalogError("unknown_model", "model", f"{no}; there is {', '.join(models)}.")
     return models[name]
 
 

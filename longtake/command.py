@@ -21,7 +21,7 @@ COMMANDS = {
     "generate": ("longtake.generate", "Make a video here, without the service."),
     "train": ("longtake.train", "Train the bundled model on drawn shapes."),
     "convert": ("longtake.convert", "Convert the published weights of StreamingT2V."),
-    "evaluate": ("longtake.evaluate", "Measure how well a model follows prompts, and for how long."),
+    "evaluate": ("longtake.evaluate", "Measure video files, or how well a model follows prompts."),
     "models": ("longtake.models", "List, describe and check the models and their weights."),
     "keys": ("longtake.keys", "Create, list and revoke API keys."),
 }

@@ -69,7 +69,9 @@ class ClipPair:
         side = min(frames.shape[-2:])
         top, left = ((length - side) // 2 for length in frames.shape[-2:])
         square = frames[..., top : top + side, left : left + side]
-        pixels = clip_pixels(square, self._model.config.vision_config.image_size)
+        size = self._model.config.vision_config.image_size
+        resized = F.interpolate(square, size=(size, size), mode="bicubic", antialias=True)  # as CLIP itself does
+        pixels = clip_pixels(resized, size)
         return self._model.visual_projection(self._model.vision_model(pixel_values=pixels).pooler_output)
 
     @torch.no_grad()

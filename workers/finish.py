@@ -10,29 +10,29 @@ from pathlib import Path
 
 from service.jobs import Claim, Segment
 from service.objects import Objects, key
-from service.store import Store
 from workers import media, quality
+from workers.workshop import Workshop
 
 
-def finish(store: Store, objects: Objects, claim: Claim) -> dict[str, object]:
+def finish(shop: Workshop, claim: Claim) -> dict[str, object]:
     """Write video, preview (where the video is a refined one) and thumbnail, and measure the video.
 
     What `UnitDone` is told: `artefacts` (name -> object key) and `quality`.
     """
-    segments = [done.segment for done in store.committed(claim.job.id) if done.segment is not None]
+    segments = [done.segment for done in shop.store.committed(claim.job.id) if done.segment is not None]
     preview = [segment for segment in segments if segment.track == "preview"]
     refined = [segment for segment in segments if segment.track == "refined"]
     with tempfile.TemporaryDirectory(prefix="longtake-") as folder:
-        video = join(objects, refined or preview, Path(folder) / "video.mp4")
+        video = join(shop.objects, refined or preview, Path(folder) / "video.mp4")
         half = claim.job.generation.num_frames // 2 / claim.job.generation.fps
         picture = media.thumbnail(video, at_seconds=half)
         artefacts = {
-            "video": put(objects, claim, "video", "mp4", video),
-            "thumbnail": put(objects, claim, "thumbnail", "jpg", picture),
+            "video": put(shop, claim, "video", "mp4", video),
+            "thumbnail": put(shop, claim, "thumbnail", "jpg", picture),
         }
         if refined:
-            small = join(objects, preview, Path(folder) / "preview.mp4")
-            artefacts["preview"] = put(objects, claim, "preview", "mp4", small)
+            small = join(shop.objects, preview, Path(folder) / "preview.mp4")
+            artefacts["preview"] = put(shop, claim, "preview", "mp4", small)
         seams = {segment.first_frame for segment in segments} - {0}
         return {"artefacts": artefacts, "quality": quality.measure(video, seams)}
 
@@ -45,8 +45,8 @@ def join(objects: Objects, segments: list[Segment], target: Path) -> Path:
     return target
 
 
-def put(objects: Objects, claim: Claim, name: str, kind: str, body: bytes | Path) -> str:
+def put(shop: Workshop, claim: Claim, name: str, kind: str, body: bytes | Path) -> str:
     """Store an artefact under a name that carries the fence, so that a stale worker overwrites nothing."""
     place = key(claim.job.tenant, claim.job.id, f"{name}.f{claim.fence}.{kind}")
-    objects.put(place, body, "image/jpeg" if kind == "jpg" else "video/mp4")
+    shop.put(place, body, "image/jpeg" if kind == "jpg" else "video/mp4")
     return place

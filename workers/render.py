@@ -63,7 +63,7 @@ def make(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> UnitDone:
     """Make a unit and put what it leaves into object storage, under names that carry the fence."""
     began = time.monotonic()
     done = UnitDone(position=unit.position, unit=unit.key, fence=claim.fence, worker_id=claim.worker_id, seconds=0)
-    left = finish(shop.store, shop.objects, claim) if unit.stage is Stage.FINISH else draw(shop, claim, unit, lease)
+    left = finish(shop, claim) if unit.stage is Stage.FINISH else draw(shop, claim, unit, lease)
     return done.model_copy(update={**left, "seconds": time.monotonic() - began})
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from longtake.inventory import CHECKSUMS, INDEX
 from longtake.shards import size_of, write_weights
 from models.released import licences, modelscope, streaming_t2v, vid2vid
 from models.released.part import Extra, Part
@@ -26,7 +27,7 @@ from models.streaming_t2v.convert import ConversionError
 from models.streaming_t2v.pipeline import StreamingPipeline
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-JOURNAL, CHECKSUMS, LICENCE, INDEX = "conversion.json", "checksums.json", "LICENSE.md", "model_index.json"
+JOURNAL, LICENCE = "conversion.json", "LICENSE.md"
 OnProgress = Callable[[int, int, str], None]  # bytes written, of how many, of which component
 
 

@@ -87,6 +87,13 @@ def problems(folder: Path, on_file: Callable[[str], None]) -> Iterator[str]:
     yield from _changed(folder, on_file)
 
 
+def seal(folder: Path) -> None:
+    """Take the checksums of a checkpoint that is whole; its README may still be written."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (CHECKSUMS, "README.md"))
+    sums = {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    (folder / CHECKSUMS).write_text(json.dumps(sums, indent=2) + "\n")
+
+
 def _misfits(component: Component) -> Iterator[str]:
     """Names and shapes that are not those of the class."""
     if component.weights is None:

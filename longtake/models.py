@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from models import catalog
 from models.catalog import CheckpointError
@@ -32,7 +32,9 @@ def models() -> None:
 @models.command("list")
 def list_models() -> None:
     """Every model, with its licence and where its weights are."""
-    table = Table("model", "frames", "refined", "longest", "licence", "weights")
+    table = Table(
+        Column("model", no_wrap=True), "frames", "refined", "longest", "licence", Column("weights", overflow="fold")
+    )
     for model in catalog.MODELS.values():
         try:
             weights = str(find(model.name))
@@ -62,7 +64,8 @@ def show(name: str) -> None:
 def _table(components: list[Component]) -> Table:
     from longtake.inventory import BYTES, gigabytes
 
-    table = Table("component", "class", "parameters", "stored as", *(f"{dtype}, GB" for dtype in BYTES))
+    kind = Column("class", overflow="fold")
+    table = Table(Column("component", no_wrap=True), kind, "parameters", "stored as", *(f"{d}, GB" for d in BYTES))
     for part in components:
         sizes = [f"{gigabytes(part.parameters, size):.2f}" if part.parameters else "" for size in BYTES.values()]
         count = f"{part.parameters:,}" if part.parameters else ""

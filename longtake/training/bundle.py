@@ -12,6 +12,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler
 from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTrainedTokenizerFast
 
+from longtake.inventory import seal
 from models.refinement.schedule import LogSNRCosineSchedule
 from models.streaming_t2v.apm import AppearancePreservationModule
 from models.streaming_t2v.cam import ConditionalAttentionModule
@@ -43,6 +44,7 @@ def bundle(trained: Path, checkpoint: Path) -> None:
         if isinstance(part, torch.nn.Module):
             part.half()
     StreamingPipeline(**parts).save_pretrained(checkpoint, safe_serialization=True)
+    seal(checkpoint)
 
 
 def unbundle(checkpoint: Path, trained: Path) -> None:

@@ -32,9 +32,8 @@ def models() -> None:
 @models.command("list")
 def list_models() -> None:
     """Every model, with its licence and where its weights are."""
-    table = Table(
-        Column("model", no_wrap=True), "frames", "refined", "longest", "licence", Column("weights", overflow="fold")
-    )
+    name, place = Column("model", no_wrap=True), Column("weights", overflow="fold")
+    table = Table(name, "frames", "refined", "longest", "licence", place)
     for model in catalog.MODELS.values():
         try:
             weights = str(find(model.name))

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from longtake.inventory import CHECKSUMS, problems
 from longtake.training import loop
 from longtake.training.autoencoder import AutoencoderStage
 from longtake.training.bundle import PARTS, bundle, unbundle
@@ -158,6 +159,8 @@ def test_every_stage_builds_on_those_before_and_the_result_loads(tmp_path):
         assert all(p.grad is not None for p in learning), stage.name
         stage.finish(stage.learner)
     bundle(tmp_path / "trained", tmp_path / "checkpoint")
+    assert (tmp_path / "checkpoint" / CHECKSUMS).is_file()
+    assert not list(problems(tmp_path / "checkpoint", lambda file: None))
     pipeline = load_pipeline(tmp_path / "checkpoint")
     assert set(pipeline.components) == set(PARTS)
     assert all(p.dtype is torch.float32 for p in pipeline.unet.parameters())

@@ -1,0 +1,45 @@
+"""Nothing without a valid key, and nothing of a stranger."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.service.api.conftest import order, problem
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "Bearer ltk_x_y", "Basic abc", "Bearer "])
+def test_nothing_is_answered_without_a_valid_key(api: TestClient, header: str | None) -> None:
+    video = order(api)["id"]
+    headers = {"Authorization": header} if header else {}
+    with TestClient(api.app, headers=headers) as nobody:
+        for method, path in routes(api):
+            answer = nobody.request(
+                method, path.format(video_id=video, model_id="tiny-shapes", delivery_id="evt_x"), json={}
+            )
+            assert answer.status_code == 401, (method, path)
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def routes(api: TestClient) -> list[tuple[str, str]]:
+    """Every route of /v1, from the app's own description."""
+    paths = api.get("/openapi.json").json()["paths"]
+    found = [(method.upper(), path) for path, methods in paths.items() if path.startswith("/v1/") for method in methods]
+    assert len(found) >= 11
+    return found
+
+
+def test_a_strangers_video_is_answered_like_none(api: TestClient, stranger: TestClient) -> None:
+    video = order(api)["id"]
+    unknown = "video_" + "0" * 26
+    for method, path in routes(api):
+        if "{video_id}" in path:
+            foreign, none = (stranger.request(method, path.format(video_id=v)) for v in (video, unknown))
+            assert problem(foreign, 404, "not_found", "id").replace(video, unknown) == none.json()["detail"]
+    assert stranger.get("/v1/videos").json()["data"] == []
+    assert api.get(f"/v1/videos/{video}").json()["status"] == "queued"
+
+
+def test_no_id_of_any_form_is_a_bug(api: TestClient) -> None:
+    for wrong in ("x", "video_", "..%2f..%2fetc", "video_" + "U" * 26, "%00", "%F0%9F%8E%AC"):
+        assert api.get(f"/v1/videos/{wrong}").status_code == 404

@@ -25,10 +25,10 @@ STAGES: dict[str, tuple[Callable[..., Stage], float]] = {
     "text": (TextStage, 3),
     "layout": (LayoutStage, 4),
     "clip": (ClipStage, 4),
-    "first_chunk": (FirstChunkStage, 60),
-    "cam": (CamStage, 20),
-    "apm": (ApmStage, 8),
-    "refiner": (RefinerStage, 12),
+    "first_chunk": (FirstChunkStage, 100),
+    "cam": (CamStage, 40),
+    "apm": (ApmStage, 15),
+    "refiner": (RefinerStage, 17),
 }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from models import catalog, state
-from models.catalog import CheckpointError, Stage, Unit
+from models.catalog import CatalogError, Stage, Unit
 from models.refinement.refiner import Refiner, RefinerSettings, Text
 from models.streaming_t2v.pipeline import StreamingPipeline
 from models.streaming_t2v.sampler import OnStep, ignore
@@ -78,7 +78,8 @@ class Recipe:
 
     def __init__(self, pipeline: StreamingPipeline, model: catalog.Model, request: VideoRequest, **ablation: bool):
         if request.refine and pipeline.refiner is None:
-            raise CheckpointError(f"This checkpoint of {model.name} has no refiner; ask for the video without it.")
+            message = f"This checkpoint of {model.name} has no refiner; ask for the video without it."
+            raise CatalogError("no_refiner", "refine", message)
         self.pipeline, self.model, self.request = pipeline, model, request
         self.plan = catalog.plan(model, request.num_frames, request.refine.steps if request.refine else None)
         self._texts: dict[tuple[str, str], EncodedText] = {}

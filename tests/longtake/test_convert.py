@@ -122,7 +122,7 @@ def test_a_converted_folder_refines_a_video(with_refiner):
 def test_a_folder_without_a_refiner_says_so_when_it_is_asked_to_refine(converted):
     pipeline = load_pipeline(converted / "out", device="cpu")
     model = replace(catalog.find("tiny-shapes"), read_prompt=str)
-    with pytest.raises(catalog.CheckpointError, match="has no refiner; ask for the video without it"):
+    with pytest.raises(catalog.CatalogError, match="has no refiner; ask for the video without it"):
         Recipe(pipeline, model, default_request(model, "a horse", num_frames=2, seed=1, refine=True))
 
 

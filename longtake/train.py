@@ -25,7 +25,7 @@ from models.catalog import CheckpointError
 @click.option("--processes", type=int, help="On the CPU, of one thread each; gradients are averaged.")
 @click.option("--seed", type=int)
 @click.option(
-    "--into", type=click.Path(path_type=Path), help="Where `bundle` writes; the bundled checkpoint by default."
+    "--into", type=click.Path(path_type=Path), help="Folder of checkpoints that `bundle` writes to; the bundled ones'."
 )
 def train(stages: tuple[str, ...], config: str, into: Path | None, **options: Any) -> None:
     """Train STAGES (or all that the recipe has), each on top of those before it. Options override the recipe.
@@ -55,10 +55,7 @@ def train(stages: tuple[str, ...], config: str, into: Path | None, **options: An
         raise click.UsageError("Videos are for the stages cam and apm.")
     follow(recipe, chosen)
     if "bundle" in stages or ("all" in stages and recipe.checkpoint is None):
-        from longtake.training.bundle import bundle
-        from models.loading import BUNDLED
-
-        bundle(recipe.folder, into or BUNDLED / "tiny-shapes")
+        collect(recipe, into)
 
 
 def follow(recipe: Recipe, stages: list[str]) -> None:
@@ -75,6 +72,20 @@ def follow(recipe: Recipe, stages: list[str]) -> None:
         raise click.ClickException(str(error)) from error
     finally:
         processes.leave()
+
+
+def collect(recipe: Recipe, into: Path | None) -> None:
+    """The checkpoints that come with Longtake, of what the recipe has trained."""
+    from longtake.training.bundle import BUNDLES, bundle
+    from models.loading import BUNDLED
+
+    if (result := str(recipe.result)) not in BUNDLES:
+        raise click.UsageError(f"{result} is not bundled; there is {', '.join(BUNDLES)}.")
+    try:
+        for what in BUNDLES[result]:
+            bundle(recipe.folder, (into or BUNDLED) / what.name, what)
+    except CheckpointError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def changes(stages: tuple[str, ...], **options: Any) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,31 +26,55 @@ from models.streaming_t2v.pipeline import StreamingPipeline
 from models.streaming_t2v.unet import StreamingUNet3D
 
 ORIGIN = "begun_from.json"
-PARTS: dict[str, Any] = {
-    "tokenizer": PreTrainedTokenizerFast,
-    "text_encoder": CLIPTextModel,
-    "vae": AutoencoderKL,
-    "scheduler": DDIMScheduler,
-    "first_chunk": StreamingUNet3D,
-    "unet": StreamingUNet3D,
-    "cam": ConditionalAttentionModule,
-    "apm": AppearancePreservationModule,
-    "image_encoder": CLIPVisionModelWithProjection,
-    "refiner": StreamingUNet3D,
-    "refiner_schedule": LogSNRCosineSchedule,
-}
 
 
-def bundle(trained: Path, checkpoint: Path) -> None:
+@dataclass(frozen=True)
+class Bundle:
+    """A checkpoint below models/checkpoints, made of what stages have trained.
+
+    parts: its components' classes. folders: where a component was trained, if not in a folder of its own name.
+    """
+
+    name: str
+    pipeline: Any
+    parts: Mapping[str, Any]
+    folders: Mapping[str, str] = field(default_factory=dict)
+
+    def folder(self, part: str) -> str:
+        return self.folders.get(part, part)
+
+
+TINY_SHAPES = Bundle(
+    "tiny-shapes",
+    StreamingPipeline,
+    {
+        "tokenizer": PreTrainedTokenizerFast,
+        "text_encoder": CLIPTextModel,
+        "vae": AutoencoderKL,
+        "scheduler": DDIMScheduler,
+        "first_chunk": StreamingUNet3D,
+        "unet": StreamingUNet3D,
+        "cam": ConditionalAttentionModule,
+        "apm": AppearancePreservationModule,
+        "image_encoder": CLIPVisionModelWithProjection,
+        "refiner": StreamingUNet3D,
+        "refiner_schedule": LogSNRCosineSchedule,
+    },
+)
+#: By the `result` of the recipe that trains them.
+BUNDLES: dict[str, tuple[Bundle, ...]] = {"tiny-shapes": (TINY_SHAPES,)}
+
+
+def bundle(trained: Path, checkpoint: Path, what: Bundle = TINY_SHAPES) -> None:
     """Write `checkpoint` from the folder that the stages have trained into; every stage must have run."""
-    missing = [name for name in PARTS if not (trained / name).is_dir()]
+    missing = [folder for name in what.parts if not (trained / (folder := what.folder(name))).is_dir()]
     if missing:
-        raise FileNotFoundError(f"{trained} lacks {', '.join(missing)}; train those stages first.")
-    parts = {name: part.from_pretrained(trained / name) for name, part in PARTS.items()}
+        raise CheckpointError(f"{trained} lacks {', '.join(missing)}; train those stages first.")
+    parts = {name: part.from_pretrained(trained / what.folder(name)) for name, part in what.parts.items()}
     for part in parts.values():
         if isinstance(part, torch.nn.Module):
             part.half()
-    StreamingPipeline(**parts).save_pretrained(checkpoint, safe_serialization=True)
+    what.pipeline(**parts).save_pretrained(checkpoint, safe_serialization=True)
     seal(checkpoint)
 
 

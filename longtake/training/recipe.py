@@ -121,11 +121,12 @@ class Data(Strict):
 
 class Recipe(Strict):
     """checkpoint: where the training begins, a bundled name or a folder in diffusers layout; from nothing without it.
-    fresh: leave that checkpoint's CAM and APM, and what it tuned for them, behind. runs: where progress and logs are
-    kept. result: the folder trained into, below runs.
+    parts: which of its components are taken over, all without it. fresh: leave that checkpoint's CAM and APM, and what
+    it tuned for them, behind. runs: where progress and logs are kept. result: the folder trained into, below runs.
     """
 
     checkpoint: str | None = None
+    parts: tuple[str, ...] | None = None
     fresh: bool = False
     runs: Path = Path("runs")
     result: Path
@@ -138,6 +139,17 @@ class Recipe(Strict):
     cam: CamRecipe | None = None
     apm: ApmRecipe | None = None
     refiner: StageRecipe | None = None
+    text_to_image: StageRecipe | None = None
+    edit: StageRecipe | None = None
+    control: StageRecipe | None = None
+    text_to_video: StageRecipe | None = None
+    image_to_video: StageRecipe | None = None
+    prior: StageRecipe | None = None
+    image_decoder: StageRecipe | None = None
+    video_decoder: StageRecipe | None = None
+    interpolator: StageRecipe | None = None
+    enlarger: StageRecipe | None = None
+    sharpener: StageRecipe | None = None
 
     @property
     def folder(self) -> Path:
@@ -150,7 +162,12 @@ class Recipe(Strict):
         return {name: recipe for name, recipe in told.items() if recipe is not None}
 
 
-STAGES = ("vae", "text", "layout", "clip", "first_chunk", "cam", "apm", "refiner")
+STAGES = (
+    *("vae", "text", "layout", "clip", "first_chunk", "cam", "apm", "refiner"),
+    *("text_to_image", "edit", "control"),
+    *("text_to_video", "image_to_video"),
+    *("prior", "image_decoder", "video_decoder", "interpolator", "enlarger", "sharpener"),
+)
 
 
 def read(source: str | Path, changes: Mapping[str, Any] | None = None) -> Recipe:

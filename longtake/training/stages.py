@@ -55,10 +55,10 @@ def open_folder(recipe: Recipe) -> None:
     with processes.join().main_process_first():
         if begun_from is not None and not recipe.folder.is_dir():
             recipe.folder.parent.mkdir(parents=True, exist_ok=True)
-            unbundle(begun_from, recipe.folder, fresh=recipe.fresh)
+            unbundle(begun_from, recipe.folder, recipe.parts, fresh=recipe.fresh)
         elif processes.join().is_main_process:
             restore(recipe.folder)
-    if begun_from is not None:
+    if begun_from is not None and recipe.parts is None:
         check_origin(recipe.folder, begun_from, recipe.fresh)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from longtake.checkpoints.inventory import CHECKSUMS, problems
 from longtake.training.autoencoder import AutoencoderStage
-from longtake.training.bundle import PARTS, bundle, unbundle
+from longtake.training.bundle import TINY_SHAPES, bundle, unbundle
 from longtake.training.clip_pair import ClipStage
 from longtake.training.first_chunk import FirstChunkStage
 from longtake.training.layout import LayoutStage
@@ -65,7 +65,7 @@ def test_every_stage_builds_on_those_before_and_the_result_loads(tmp_path):
     assert (tmp_path / "checkpoint" / CHECKSUMS).is_file()
     assert not list(problems(tmp_path / "checkpoint", lambda file: None))
     pipeline = load_pipeline(tmp_path / "checkpoint")
-    assert {name for name, part in pipeline.components.items() if part is not None} == set(PARTS)
+    assert {name for name, part in pipeline.components.items() if part is not None} == set(TINY_SHAPES.parts)
     assert all(p.dtype is torch.float32 for p in pipeline.unet.parameters())
 
     unbundle(tmp_path / "checkpoint", tmp_path / "further")
@@ -74,7 +74,7 @@ def test_every_stage_builds_on_those_before_and_the_result_loads(tmp_path):
         stage.loss(stage.draw(rng, 0.0), rng, 0.0).backward()
         kept = stage.learner["cam"] if isinstance(stage, CamStage) else stage.learner
         part = PART_OF[stage.name]
-        was = dict(PARTS[part].from_pretrained(tmp_path / "checkpoint" / part).float().named_parameters())
+        was = dict(TINY_SHAPES.parts[part].from_pretrained(tmp_path / "checkpoint" / part).float().named_parameters())
         assert all(torch.equal(p, was[name]) for name, p in kept.named_parameters()), stage.name
 
 

@@ -53,5 +53,7 @@ class MakeAVideo:
 
 def load(folder: str, **options: Any) -> MakeAVideo:
     """From a folder in diffusers layout; `options` are those of `from_pretrained`."""
-    through_time, by_frame = Enlargement(factor=4), Enlargement(factor=3, through_time=False)  # 64 -> 256 -> 768
-    return MakeAVideo(MakeAVideoPipeline.from_pretrained(folder, **options), larger=through_time, sharper=by_frame)
+    pipeline = MakeAVideoPipeline.from_pretrained(folder, **options)
+    through_time = Enlargement(factor=pipeline.config.enlarger_factor)
+    by_frame = Enlargement(factor=pipeline.config.sharpener_factor, through_time=False)
+    return MakeAVideo(pipeline, larger=through_time, sharper=by_frame)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from torch import Tensor
 
 from models.make_a_video import decoder
 from models.make_a_video.enlargement import Enlargement, Enlarger
@@ -28,22 +29,31 @@ class MakeAVideoPipeline(DiffusionPipeline):
     """Components: the prior with CLIP's text tower, the decoder, and what makes its clips longer and larger.
 
     text_encoder: a CLIPTextModelWithProjection. prior: a PriorTransformer; its scheduler predicts the sample.
-    scheduler: of all that draw frames. interpolator, enlarger (SRₗᵗ), sharpener (SRₕ): a checkpoint can do without.
+    scheduler: of all that draw frames. vae: an AutoencoderKL, whose latents decoder and interpolator draw; without it
+    they draw pixels, as in the paper. enlarger (SRₗᵗ), sharpener (SRₕ): always in pixels; by how much they enlarge
+    says the configuration. A checkpoint can do without any but the schedule: some only make other systems' video longer
+    or larger.
     """
 
-    _optional_components = ["interpolator", "enlarger", "sharpener"]
+    _optional_components = [
+        "tokenizer", "text_encoder", "prior", "prior_scheduler", "decoder",
+        "interpolator", "enlarger", "sharpener", "vae",
+    ]  # fmt: skip
 
     def __init__(
         self,
-        tokenizer: Any,
-        text_encoder: Any,
-        prior: Any,
-        prior_scheduler: DDIMScheduler,
-        decoder: SpaceTimeUNet,
         scheduler: DDIMScheduler,
+        tokenizer: Any = None,
+        text_encoder: Any = None,
+        prior: Any = None,
+        prior_scheduler: DDIMScheduler | None = None,
+        decoder: SpaceTimeUNet | None = None,
         interpolator: SpaceTimeUNet | None = None,
         enlarger: SpaceTimeUNet | None = None,
         sharpener: SpaceTimeUNet | None = None,
+        vae: Any = None,
+        enlarger_factor: int = 4,
+        sharpener_factor: int = 3,
     ):
         super().__init__()
         self.register_modules(
@@ -56,7 +66,9 @@ class MakeAVideoPipeline(DiffusionPipeline):
             interpolator=interpolator,
             enlarger=enlarger,
             sharpener=sharpener,
+            vae=vae,
         )
+        self.register_to_config(enlarger_factor=enlarger_factor, sharpener_factor=sharpener_factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +96,8 @@ class Clip:
 
 def draw(parts: MakeAVideoPipeline, clip: Clip, on_step: OnStep = ignore) -> np.ndarray:
     """uint8 [F, H, W, 3]. on_step counts the steps of the decoder. Raises ValueError for a part that is not there."""
-    needed = {"interpolator": clip.factor > 1, "enlarger": clip.larger, "sharpener": clip.sharper}
+    needed = dict.fromkeys(("tokenizer", "text_encoder", "prior", "prior_scheduler", "decoder"), True)
+    needed |= {"interpolator": clip.factor > 1, "enlarger": clip.larger, "sharpener": clip.sharper}
     for name, wanted in needed.items():
         if wanted and getattr(parts, name) is None:
             raise ValueError(f"This checkpoint of Make-A-Video has no {name}.")
@@ -108,9 +121,18 @@ def draw(parts: MakeAVideoPipeline, clip: Clip, on_step: OnStep = ignore) -> np.
             seed=clip.seed, condition=embedding, null=torch.zeros_like(embedding), fps=clip.fps * clip.factor,
         )  # fmt: skip
         frames = torch.cat(list(pieces), dim=2)
+    if parts.vae is not None:
+        frames = decoded(parts.vae, frames)
     for network, how in ((parts.enlarger, clip.larger), (parts.sharpener, clip.sharper)):
         if how is not None:
             pieces = Enlarger(network, parts.scheduler, how, seed=clip.seed).run(frames.clamp(-1, 1))
             frames = torch.cat(list(pieces), dim=2)
     pixels = (frames[0].clamp(-1, 1) + 1) * 127.5
     return pixels.round().byte().permute(1, 2, 3, 0).cpu().numpy()
+
+
+@torch.no_grad()
+def decoded(vae: Any, latents: Tensor) -> Tensor:  # scaled, [1, C, F, h, w] -> [1, 3, F, H, W]
+    """One frame at a time: decoding takes a hundred times the room of the latents."""
+    frames = (latents[0].transpose(0, 1) / vae.config.scaling_factor).to(vae.dtype).split(1)
+    return torch.cat([vae.decode(frame).sample.float() for frame in frames]).transpose(0, 1)[None]

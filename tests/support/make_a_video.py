@@ -48,13 +48,13 @@ def prior() -> Any:
     return made.eval()
 
 
-def image_network(*, cross_attention: bool = True, hears_level: bool = False) -> Any:
+def image_network(*, cross_attention: bool = True, hears_level: bool = False, channels: int = 3) -> Any:
     """A tiny decoder of unCLIP's layout; without cross-attention one that enlarges, and may hear of augmentation."""
     torch.manual_seed(3)
     kind = "CrossAttn" if cross_attention else ""
     from_image = {"encoder_hid_dim_type": "image_proj", "encoder_hid_dim": EMBEDDING} if cross_attention else {}
     return UNet2DConditionModel(
-        sample_size=16, in_channels=3, out_channels=3, block_out_channels=(16, 32), layers_per_block=1,
+        sample_size=16, in_channels=channels, out_channels=channels, block_out_channels=(16, 32), layers_per_block=1,
         norm_num_groups=8, attention_head_dim=8, cross_attention_dim=16,
         down_block_types=("DownBlock2D", f"{kind}DownBlock2D"), up_block_types=(f"{kind}UpBlock2D", "UpBlock2D"),
         mid_block_type="UNetMidBlock2DCrossAttn" if cross_attention else None,

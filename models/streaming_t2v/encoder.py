@@ -38,7 +38,8 @@ class VideoEncoder(UNet3DConditionModel):
         more = COORDINATE_CHANNELS * coordinates + latent_channels * layout + (latent_channels + 1) * known_planes
         if more:
             self.conv_in = nn.Conv2d(latent_channels + more, old.out_channels, kernel_size=3, padding=1)
-        self.layout_network = Layout(network["time_cond_proj_dim"], network["in_channels"]) if layout else None
+        text_dim = network["time_cond_proj_dim"] or network["cross_attention_dim"]
+        self.layout_network = Layout(text_dim, network["in_channels"]) if layout else None
         for layer, attention in enumerate(self.cross_attentions()):
             attention.set_processor(ContextAttention(layer))
 

@@ -97,20 +97,23 @@ class StreamingUNet3D(VideoEncoder):
         frame_numbers: Tensor | None = None,
         lay_out: Tensor | None = None,
         known: Tensor | None = None,
+        pooled: Tensor | None = None,
     ) -> UNet3DConditionOutput:
         """Predict noise (or velocity) for latents [B, C, F, H, W] at a timestep (one, or one a sample).
 
         encoder_hidden_states: a `Context` made once, or text tokens [B, T, D]. memory: CAM's features at this step.
         frame_numbers: [B, F] where frames are not 0, 1, 2, … (networks with `coordinates`). lay_out: [B], 0 for samples
         that are to do without the layout (networks with `layout`). known: clean latents of the first frames,
-        [B, C, K, H, W] (networks with `known_planes`).
+        [B, C, K, H, W] (networks with `known_planes`). pooled: the pooled text [B, D] that the layout is of, where
+        timestep_cond is something else.
         """
         context = encoder_hidden_states
         if isinstance(context, Tensor):
             context = self.context(context)
         batch, frames = sample.shape[0], sample.shape[2]
         time = self._time(sample, timestep, timestep_cond)
-        skips = self._down(self._input(sample, frame_numbers, timestep_cond, lay_out, known), time, context, frames)
+        laid_out_by = timestep_cond if pooled is None else pooled
+        skips = self._down(self._input(sample, frame_numbers, laid_out_by, lay_out, known), time, context, frames)
         x = self._mid(skips[-1], time, context, frames)
         if memory is not None:
             injected = zip(self.cam_injectors, skips, memory.skips, strict=True)

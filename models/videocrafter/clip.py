@@ -17,7 +17,7 @@ from models import noise, pixels
 from models.streaming_t2v.anchor import clip_pixels
 from models.streaming_t2v.context import Context
 from models.streaming_t2v.sampler import OnStep, branches, guide, ignore
-from models.streaming_t2v.text import encode
+from models.streaming_t2v.text import EncodedText, encode
 from models.videocrafter.pipeline import VideoCrafterPipeline
 from models.videocrafter.sampler import Denoise, sample
 
@@ -77,30 +77,36 @@ def denoiser(parts: VideoCrafterPipeline, clip: Clip) -> Denoise:
     """
     scale, unet = clip.guidance_scale, parts.unet
     names = branches(scale, scale)
-    context = read(parts, clip, names)
+    text = read(parts, clip, names)
+    context = attended(parts, clip, names, text)
+    pooled = text.pooled if unet.config.layout else None
     fps = torch.full((len(names),), float(clip.fps), device=parts.device)
 
     def denoise(latents: Tensor, t: int) -> Tensor:
         batch = latents.to(unet.dtype).expand(len(names), -1, -1, -1, -1)
-        made = unet(batch, t, context, timestep_cond=fps).sample
+        made = unet(batch, t, context, timestep_cond=fps, pooled=pooled).sample
         return guide(made.float().split(1), scale, scale)
 
     return denoise
 
 
-def read(parts: VideoCrafterPipeline, clip: Clip, names: tuple[str, ...]) -> Context:
-    """Text and picture for each branch. As published, that guided away from reads the negative prompt and mid-grey."""
+def read(parts: VideoCrafterPipeline, clip: Clip, names: tuple[str, ...]) -> EncodedText:
+    """The text of each branch: that guided away from reads the negative prompt."""
     prompts = {"null": clip.negative_prompt, "full": clip.prompt}
     words = parts.tokenizer.model_max_length
-    text = encode(parts.tokenizer, parts.text_encoder, [prompts[name] for name in names], words).tokens
+    return encode(parts.tokenizer, parts.text_encoder, [prompts[name] for name in names], words)
+
+
+def attended(parts: VideoCrafterPipeline, clip: Clip, names: tuple[str, ...], text: EncodedText) -> Context:
+    """Text and picture for each branch. As published, that guided away from sees mid-grey."""
     if clip.image is None:
-        return parts.unet.context(text)
+        return parts.unet.context(text.tokens)
     if not parts.unet.config.image_attention:
         raise ValueError("This VideoCrafter reads no pictures: it makes videos from text alone.")
     picture = torch.from_numpy(np.ascontiguousarray(clip.image)).permute(2, 0, 1)[None].float() / 127.5 - 1
     pictures = {"null": torch.zeros(1, 3, 1, 1).expand_as(picture), "full": picture}
     tokens = image_tokens(parts, torch.cat([pictures[name] for name in names]))
-    return parts.unet.image_context(text, tokens)
+    return parts.unet.image_context(text.tokens, tokens)
 
 
 def image_tokens(parts: VideoCrafterPipeline, pictures: Tensor) -> Tensor:

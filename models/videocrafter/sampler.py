@@ -12,7 +12,7 @@ from torch import Tensor
 from models.streaming_t2v.sampler import OnStep, ignore
 from models.videocrafter.schedule import ScaledSchedule
 
-Denoise = Callable[[Tensor, int], Tensor]  # (x_t [B, C, F, H, W], t) -> the predicted noise, guidance applied
+Denoise = Callable[[Tensor, int], Tensor]  # (x_t [B, C, F, H, W], t) -> the prediction, guidance applied
 
 
 def timesteps(steps: int, trained: int = 1000) -> list[int]:
@@ -56,10 +56,11 @@ def step(
     """x_t -> x_t' for t' < t, Eq. 12 of arXiv 2010.02502 with alpha_t = s_t sqrt(abar_t) in place of sqrt(abar_t).
 
     x_t' = alpha_t' x_0 + sqrt(sigma_t'^2 - d^2) eps + d z,  d = eta sigma_t' / sigma_t sqrt(1 - abar_t / abar_t').
-    noise: z; None where eta is 0.
+    prediction: what the network says at t, as the schedule reads it. noise: z; None where eta is 0.
     """
     (_, sigma), (alpha_then, sigma_then) = schedule.level(t), schedule.level(then)
     remains = (1 - sigma**2) / (1 - sigma_then**2)
     drawn = eta * sigma_then / sigma * (1 - remains) ** 0.5
-    moved: Tensor = alpha_then * schedule.clean(x, prediction, t) + (sigma_then**2 - drawn**2) ** 0.5 * prediction
+    eps = schedule.noise(x, prediction, t)
+    moved: Tensor = alpha_then * schedule.clean(x, prediction, t) + (sigma_then**2 - drawn**2) ** 0.5 * eps
     return moved if noise is None else moved + drawn * noise

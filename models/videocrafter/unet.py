@@ -13,11 +13,15 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.embeddings import TimestepEmbedding
 from diffusers.models.modeling_utils import ModelMixin  # noqa: F401 - where diffusers looks for how to load a class
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
+from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
 from torch import Tensor, nn
 
+from models.streaming_t2v.cam import Memory
 from models.streaming_t2v.context import Context
 from models.streaming_t2v.unet import StreamingUNet3D
 from models.videocrafter.attention import DistanceAttention, DualContextAttention, side_by_side
+
+EIGHTHS = 8  # of a second; what coordinates count time in
 
 
 class VideoCrafterUNet3D(StreamingUNet3D):
@@ -27,7 +31,9 @@ class VideoCrafterUNet3D(StreamingUNet3D):
     fps_conditioning: the frames a second stand beside the timestep: `forward` takes them as `timestep_cond`, [B] or
     one number. image_attention: every spatial cross-attention has a second pair of matrices, for image tokens.
     distances: how far temporal attention tells frames apart, None where it does not. temporal_convolutions: whether
-    residual layers are followed by convolutions over time.
+    residual layers are followed by convolutions over time. coordinates, layout: see `VideoEncoder`; False as published.
+    With them a frame's number is its time, in eighths of a second: they tell the frames a second as well. Without them
+    the network hears of that by the embedding alone. `forward` takes the pooled text that the layout is of as `pooled`.
 
     Published are four: text-to-video at 512 pixels (distances 16, no fps, no temporal convolutions) and at 1024 (the
     same with fps); image-to-video at 512 (fps, temporal convolutions, image attention); and VideoCrafter2, which is the
@@ -52,6 +58,8 @@ class VideoCrafterUNet3D(StreamingUNet3D):
         image_attention: bool = False,
         distances: int | None = None,
         temporal_convolutions: bool = True,
+        coordinates: bool = False,
+        layout: bool = False,
     ):
         network = {
             "sample_size": tuple(sample_size),
@@ -64,6 +72,8 @@ class VideoCrafterUNet3D(StreamingUNet3D):
             "norm_num_groups": norm_num_groups,
             "cross_attention_dim": cross_attention_dim,
             "attention_head_dim": attention_head_dim,
+            "coordinates": coordinates,
+            "layout": layout,
         }
         StreamingUNet3D.__init__.__wrapped__(self, **network, cam=False, apm=False)
         width = block_out_channels[0]
@@ -88,6 +98,30 @@ class VideoCrafterUNet3D(StreamingUNet3D):
         keys, values = zip(*pairs, strict=True)
         return side_by_side(self.context(text_tokens), Context(keys, values))
 
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float,
+        encoder_hidden_states: Context | Tensor,
+        timestep_cond: Tensor | float | None = None,
+        memory: Memory | None = None,
+        frame_numbers: Tensor | None = None,
+        lay_out: Tensor | None = None,
+        known: Tensor | None = None,
+        pooled: Tensor | None = None,
+    ) -> UNet3DConditionOutput:
+        """Predict noise (or velocity) for latents [B, C, F, H, W], as `StreamingUNet3D` does; it has no memory.
+
+        timestep_cond: frames a second, [B] or one number. frame_numbers: times [B, F] in eighths of a second, where
+        they are not those of F frames from 0 on.
+        """
+        fps = None if timestep_cond is None else torch.as_tensor(timestep_cond, device=sample.device)
+        if self.coordinates and frame_numbers is None:
+            frame_numbers = moments(sample.shape[2], self._rates(sample, fps))
+        return super().forward(
+            sample, timestep, encoder_hidden_states, fps, memory, frame_numbers, lay_out, known, pooled
+        )
+
     def _attend(self, image_attention: bool) -> None:
         attentions = self.cross_attentions()
         for layer, attention in enumerate(attentions):
@@ -110,11 +144,18 @@ class VideoCrafterUNet3D(StreamingUNet3D):
         embedding = super()._time(sample, timestep, None)
         if self.fps_embedding is None:
             return embedding
-        if timestep_cond is None:
-            raise ValueError("This network is conditioned on the frames a second: give them as timestep_cond.")
-        fps = torch.as_tensor(timestep_cond, device=sample.device).reshape(-1).expand(sample.shape[0])
-        beside = self.fps_embedding(self.time_proj(fps).to(sample.dtype))
+        beside = self.fps_embedding(self.time_proj(self._rates(sample, timestep_cond)).to(sample.dtype))
         return embedding + beside.repeat_interleave(sample.shape[2], dim=0)
+
+    def _rates(self, sample: Tensor, fps: Tensor | float | None) -> Tensor:
+        if fps is None:
+            raise ValueError("This network is conditioned on the frames a second: give them as timestep_cond.")
+        return torch.as_tensor(fps, device=sample.device).reshape(-1).expand(sample.shape[0])
+
+
+def moments(frames: int, fps: Tensor) -> Tensor:
+    """When so many frames are, in eighths of a second from the first on; rates [B] -> [B, F]."""
+    return torch.arange(frames, device=fps.device) * EIGHTHS / fps[:, None]
 
 
 class Unmoved(nn.Module):

@@ -46,7 +46,7 @@ class ShapesSource:
     pairs: float
     latest: int = 0
 
-    def clip(self, rng: random.Random, frames: Sequence[int]) -> Drawn:
+    def clip(self, rng: random.Random, frames: Sequence[float]) -> Drawn:
         scene = world.scene(world.sample_caption(rng, pairs=self.pairs, sized=SIZED), rng)
         first = 0 if rng.random() < 0.25 else rng.randint(0, self.latest)
         return Drawn(world.draw(scene, [first + frame for frame in frames], self.size), str(scene.caption))

@@ -53,8 +53,8 @@ class Body:
     def radius(self) -> float:
         return RADIUS[self.actor.size]
 
-    def centre(self, frame: int) -> tuple[float, float]:
-        """The centre at a frame; the path is folded at the borders, which is an elastic bounce."""
+    def centre(self, frame: float) -> tuple[float, float]:
+        """The centre at a frame (between two, too); the path is folded at the borders, which is an elastic bounce."""
         x, y = (_fold(s + v * frame, self.radius) for s, v in zip(self.start, self.step, strict=True))
         return x, y
 
@@ -81,7 +81,7 @@ def sample_caption(rng: random.Random, *, kept_out: bool = False, pairs: float =
     return Caption(actors, rng.choice(BACKGROUNDS))
 
 
-def draw(scene: Scene, frames: Sequence[int], size: int, box: tuple[int, int, int] | None = None) -> Tensor:
+def draw(scene: Scene, frames: Sequence[float], size: int, box: tuple[int, int, int] | None = None) -> Tensor:
     """Frames of a scene, [F, 3, size, size] in [-1, 1].
 
     `box` (left, top, side) draws only that square of the picture, still at the scale of `size`.

@@ -30,22 +30,26 @@ MOTIONS: dict[str, tuple[int, int]] = {
 }
 
 # A shade stands for the colour it is a shade of; another basic colour (purple, pink) is refused, not bent.
-_SHADES = {
+COLOUR_WORDS = {**{colour: colour for colour in COLOURS}, **{
     "crimson": "red", "scarlet": "red", "ruby": "red", "emerald": "green", "lime": "green", "azure": "blue",
     "sapphire": "blue", "gold": "yellow", "golden": "yellow", "lemon": "yellow", "fuchsia": "magenta",
     "aqua": "cyan", "turquoise": "cyan", "teal": "cyan", "amber": "orange", "tangerine": "orange",
     "ivory": "white", "snow": "white",
-}  # fmt: skip
-_OTHER_COLOURS = {
+}}  # fmt: skip
+OTHER_COLOURS = {
     "purple", "violet", "pink", "lavender", "maroon", "olive", "beige", "tan", "silver", "indigo", "chartreuse",
     "mauve", "coral", "salmon", "khaki", "plum", "lilac", "burgundy", "rainbow", "transparent",
 }  # fmt: skip
-_SHAPES = {
+SHAPE_WORDS = {**{shape: shape for shape in SHAPES}, **{f"{shape}s": shape for shape in SHAPES}, **{
     "ball": "circle", "disc": "circle", "disk": "circle", "dot": "circle", "sphere": "circle", "box": "square",
     "block": "square", "cube": "square", "pyramid": "triangle", "asterisk": "star",
-}  # fmt: skip
-_BACKGROUNDS = {"gray": "grey", "dark": "black", "night": "black", "midnight": "navy", "wooden": "brown"}
-_SIZES = {"little": "small", "tiny": "small", "big": "large", "huge": "large", "giant": "large"}
+}}  # fmt: skip
+BACKGROUND_WORDS = {**{name: name for name in BACKGROUNDS}, **{
+    "gray": "grey", "dark": "black", "night": "black", "midnight": "navy", "wooden": "brown",
+}}  # fmt: skip
+SIZE_WORDS = {**{size: size for size in SIZES}, **{
+    "little": "small", "tiny": "small", "big": "large", "huge": "large", "giant": "large",
+}}  # fmt: skip
 _SPEEDS = {
     "slow": "slowly", "gently": "slowly", "gradually": "slowly", "quick": "quickly", "fast": "quickly",
     "rapidly": "quickly", "swiftly": "quickly",
@@ -114,7 +118,6 @@ CAN_DRAW = (
 
 def _take_background(words: list[str]) -> tuple[list[str], str | None]:
     """Split off 'on a X background', 'against X', 'over a X sky'."""
-    known = {**{name: name for name in BACKGROUNDS}, **_BACKGROUNDS}
     for i, word in enumerate(words):
         before = words[max(0, i - 3) : i]
         is_ground = (i + 1 < len(words) and words[i + 1] == "background") or bool(
@@ -122,9 +125,9 @@ def _take_background(words: list[str]) -> tuple[list[str], str | None]:
         )
         if not is_ground:
             continue
-        if word in known:
+        if word in BACKGROUND_WORDS:
             end = i + 2 if i + 1 < len(words) and words[i + 1] == "background" else i + 1
-            return words[:i] + ["and"] + words[end:], known[word]
+            return words[:i] + ["and"] + words[end:], BACKGROUND_WORDS[word]
         if i + 1 < len(words) and words[i + 1] == "background" and word not in {"a", "the"}:
             raise NotUnderstood(f"'{word}' is not a background of this model; it has {', '.join(BACKGROUNDS)}.")
     return words, None
@@ -132,8 +135,7 @@ def _take_background(words: list[str]) -> tuple[list[str], str | None]:
 
 def _split_actors(words: list[str]) -> list[list[str]]:
     """One span of words a shape: a new one begins with the last article or colour before its shape word."""
-    shapes = {*SHAPES, *_SHAPES, *(f"{s}s" for s in SHAPES)}
-    at = [i for i, word in enumerate(words) if word in shapes]
+    at = [i for i, word in enumerate(words) if word in SHAPE_WORDS]
     if len(at) < 2:
         return [words]
     starts = [0]
@@ -144,11 +146,11 @@ def _split_actors(words: list[str]) -> list[list[str]]:
 
 
 def _read_actor(words: list[str]) -> Actor | None:
-    shape = _first(words, {**{s: s for s in SHAPES}, **{f"{s}s": s for s in SHAPES}, **_SHAPES})
-    colour = _first(words, {**{c: c for c in COLOURS}, **_SHADES})
-    wrong = next((word for word in words if word in _OTHER_COLOURS), None)
+    shape = _first(words, SHAPE_WORDS)
+    colour = _first(words, COLOUR_WORDS)
+    wrong = next((word for word in words if word in OTHER_COLOURS), None)
     if colour is None and wrong is None and shape is not None:
-        named = words[words.index(next(w for w in words if w.startswith(shape) or _SHAPES.get(w) == shape)) - 1]
+        named = words[words.index(next(w for w in words if SHAPE_WORDS.get(w) == shape)) - 1]
         wrong = named if named in BACKGROUNDS else None
     if colour is None and wrong:
         raise NotUnderstood(f"'{wrong}' is not a colour of this model; it has {', '.join(COLOURS)}.")
@@ -158,7 +160,7 @@ def _read_actor(words: list[str]) -> Actor | None:
     if shape is None and colour is None and step == (0, 0):
         return None
     motion = next(name for name, unit in MOTIONS.items() if unit == step)
-    size = _first(words, {**{s: s for s in SIZES}, **_SIZES})
+    size = _first(words, SIZE_WORDS)
     speed = _first(words, {**{s: s for s in SPEEDS}, **_SPEEDS})
     return Actor(colour or "red", shape or "circle", motion, size, speed if step != (0, 0) else None)
 

@@ -75,7 +75,8 @@ class Enlarger:
         """All frames of one window, [1, C, K, h, w] -> [1, C, K, H, W]; the first ones are `held`."""
         how, scheduler = self._how, self._scheduler
         scheduler.set_timesteps(how.steps)
-        beside = self._beside(small, first)
+        large = enlarged(small, how.factor)
+        beside = self._noised(large, first)
         _, channels, count, height, width = beside.shape
         span = range(first, first + count)
 
@@ -91,7 +92,10 @@ class Enlarger:
                 return self._predict(frames, t, beside)
             return self._predict(_singly(frames), t, _singly(beside)).transpose(0, 2)
 
-        return sample_chunk(denoise, drawn(noise.INITIAL), scheduler, drawn, eta=how.eta, known=held)
+        times = self._network.config.difference
+        known = held if held is None or not times else (held - large[:, :, : held.shape[2]]) * times
+        made = sample_chunk(denoise, drawn(noise.INITIAL), scheduler, drawn, eta=how.eta, known=known)
+        return large + made / times if times else made
 
     def _predict(self, frames: Tensor, t: Tensor, beside: Tensor) -> Tensor:
         level = torch.full((len(frames),), self._level, device=frames.device)
@@ -99,16 +103,25 @@ class Enlarger:
         prediction: Tensor = self._network(frames, t, beside=beside, level=told).sample
         return prediction
 
-    def _beside(self, small: Tensor, first: int) -> Tensor:
-        """The small frames enlarged and noised, one noise for all of SRₕ's frames."""
-        how, count = self._how, small.shape[2]
-        large = F.interpolate(small[0].transpose(0, 1), scale_factor=how.factor, mode="bilinear", align_corners=False)
+    def _noised(self, large: Tensor, first: int) -> Tensor:
+        """The enlarged frames [1, C, K, H, W] with noise, one for all of SRₕ's."""
         if not self._level:
-            return large.transpose(0, 1)[None]
-        frames = range(first, first + count) if how.through_time else [0] * count
-        draw = [noise.gaussian(large.shape[1:], seed=self._seed, stage=AUGMENTATION, index=frame) for frame in frames]
-        noised = self._scheduler.add_noise(large, torch.stack(draw).to(large), torch.full((count,), self._level))
-        return noised.transpose(0, 1)[None]  # type: ignore[no-any-return]
+            return large
+        (channels, count), sides = large.shape[1:3], large.shape[3:]
+        frames = range(first, first + count) if self._how.through_time else [0] * count
+        draw = [
+            noise.gaussian((channels, *sides), seed=self._seed, stage=AUGMENTATION, index=frame) for frame in frames
+        ]
+        level = torch.full((1,), self._level)
+        noised: Tensor = self._scheduler.add_noise(large, torch.stack(draw, dim=1)[None].to(large), level)
+        return noised
+
+
+def enlarged(small: Tensor, factor: int) -> Tensor:
+    """Bilinearly, [B, C, F, h, w] -> [B, C, F, H, W]."""
+    frames = small.transpose(1, 2).flatten(0, 1)
+    large = F.interpolate(frames, scale_factor=factor, mode="bilinear", align_corners=False)
+    return large.unflatten(0, (len(small), -1)).transpose(1, 2)
 
 
 def _singly(frames: Tensor) -> Tensor:  # [1, C, F, H, W] -> [F, C, 1, H, W]

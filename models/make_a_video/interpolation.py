@@ -2,7 +2,8 @@
 
 Source: Make-A-Video (arXiv 2209.14792) section 3.3. The network is a `SpaceTimeUNet` with four planes beside its noisy
 frames: the known frames (zero elsewhere) and the mask that says which they are. Owns windows, planes and the loop; what
-the frames are, pixels or latents, is the caller's.
+the frames are, pixels or latents, is the caller's. A network that draws differences sees the known frames blended where
+the paper has zeros: neighbours hardly differ, and what is at rest then stays at rest.
 
 The paper fills 16 frames at a skip of 5 into 76 and does not say how. Here a window holds as many known frames as fit
 into 16, and shares its last one with the next window: neighbours meet in a frame that is given, so there is no seam
@@ -67,6 +68,20 @@ def planes(known: Tensor, at: Sequence[int], frames: int) -> Tensor:
     return laid
 
 
+def blended(known: Tensor, at: Sequence[int], frames: int) -> Tensor:
+    """What known frames [B, C, K, H, W] alone let one expect, [B, C, F, H, W]: a line from each to the next.
+
+    Before the first and after the last one, those.
+    """
+    made, last = [], len(at) - 1
+    for frame in range(frames):
+        after = next((k for k, place in enumerate(at) if place >= frame), last)
+        before = max(after - 1, 0) if at[after] > frame else after
+        share = (frame - at[before]) / max(1, at[after] - at[before])
+        made.append(torch.lerp(known[:, :, before], known[:, :, after], min(max(share, 0.0), 1.0)))
+    return torch.stack(made, dim=2)
+
+
 @dataclass(frozen=True, slots=True)
 class Filling:
     """How frames are filled in: the sampler's steps, and guidance by the condition (1: none)."""
@@ -103,7 +118,10 @@ def fill(
         draw = noise.per_frame((channels, height, width), seed=seed, stage="interpolate", frames=span, step=step)
         return draw[None].to(known)
 
+    expected = blended(known, window.known, window.frames)
     beside = planes(known, window.known, window.frames)
+    if network.config.difference:
+        beside[:, :channels] = expected
     rate = None if fps is None else torch.tensor([fps], device=known.device)
 
     def denoise(frames: Tensor, t: Tensor) -> Tensor:
@@ -114,6 +132,8 @@ def fill(
         return guided(look, condition, null, how.guidance_scale)
 
     frames = sample_chunk(denoise, drawn(noise.INITIAL), scheduler, drawn, eta=how.eta, on_step=on_step)
+    if network.config.difference:
+        frames = expected + frames / network.config.difference
     frames[:, :, list(window.known)] = known
     return frames
 

@@ -27,13 +27,15 @@ class SpaceTimeUNet(ModelMixin, ConfigMixin):
 
     image_config: of a `UNet2DConditionModel`. Where its `encoder_hid_dim_type` is 'image_proj' it draws from a CLIP
     image embedding, as the decoder of unCLIP; else from tokens; without cross-attention from neither.
-    planes: channels laid beside the noisy frames.
+    planes: channels laid beside the noisy frames. difference: above 0, what it draws is not the frames but so many
+    times their difference from what its planes let one expect (arXiv 2104.14951 does so to enlarge pictures): whoever
+    lays the planes takes the one from the other and adds it again. Not in the paper.
 
     As it begins it is the image network, frame by frame and bit by bit: `inflate`.
     """
 
     @register_to_config
-    def __init__(self, image_config: dict[str, Any], planes: int = 0):
+    def __init__(self, image_config: dict[str, Any], planes: int = 0, difference: float = 0.0):
         super().__init__()
         self._clip = Clip()
         self.image: Any = inflated(UNet2DConditionModel.from_config(image_config), self._clip, planes)
@@ -69,9 +71,10 @@ class SpaceTimeUNet(ModelMixin, ConfigMixin):
         return UNet3DConditionOutput(sample=made.unflatten(0, (batch, frames)).transpose(1, 2))
 
 
-def inflate(image: Any, planes: int = 0) -> SpaceTimeUNet:
+def inflate(image: Any, planes: int = 0, difference: float = 0.0) -> SpaceTimeUNet:
     """The video network that begins as this image network, a `UNet2DConditionModel`, which is left as it is."""
-    network = SpaceTimeUNet(dict(image.config), planes)
+    config = {key: value for key, value in image.config.items() if not key.startswith("_")}  # not where it came from
+    network = SpaceTimeUNet(config, planes, difference)
     network.image = inflated(deepcopy(image), network._clip, planes)
     return network
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler
 
-from models.make_a_video.enlargement import Enlargement, Enlarger
-from models.make_a_video.network import SpaceTimeUNet
+from models.make_a_video.enlargement import Enlargement, Enlarger, enlarged
+from models.make_a_video.network import SpaceTimeUNet, inflate
 from tests.support import make_a_video
 
 
@@ -74,7 +74,7 @@ def test_what_is_enlarged_is_the_small_frame_where_the_network_adds_nothing(netw
     """A network that hands on its planes makes the bilinear enlargement: the loop itself changes nothing."""
 
     class HandsOn(torch.nn.Module):
-        image = network.image
+        image, config = network.image, network.config
 
         def forward(self, sample: torch.Tensor, t: Any, *, beside: torch.Tensor, level: Any) -> Any:
             return type("Made", (), {"sample": beside})
@@ -83,3 +83,16 @@ def test_what_is_enlarged_is_the_small_frame_where_the_network_adds_nothing(netw
     (made,) = enlarger(HandsOn(), augmentation=0.0, steps=4).run(frames)  # type: ignore[arg-type]
     bilinear = F.interpolate(frames[0].transpose(0, 1), scale_factor=2, mode="bilinear").transpose(0, 1)[None]
     torch.testing.assert_close(made, bilinear, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("through_time", [True, False])
+def test_a_network_that_draws_differences_adds_them_to_the_bilinear_frames(through_time: bool) -> None:
+    network = make_a_video.awake(inflate(make_a_video.image_network(cross_attention=False, hears_level=True), 3, 5.0))
+    frames = small(20)
+    pieces = list(enlarger(network, through_time=through_time, augmentation=0.3).run(frames))
+    with torch.no_grad():
+        network.image.conv_out.spatial.weight.zero_()  # it says nothing: of a sample, that the difference is zero
+        network.image.conv_out.spatial.bias.zero_()
+    made = torch.cat(list(enlarger(network, through_time=through_time, augmentation=0.3).run(frames)), dim=2)
+    torch.testing.assert_close(made, enlarged(frames, 2), atol=1e-4, rtol=0)
+    assert not torch.allclose(made, torch.cat(pieces, dim=2), atol=1e-2)

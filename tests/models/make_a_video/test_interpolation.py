@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from models.make_a_video.interpolation import PLANES, Filling, Window, fill, interpolated, planes, windows
+from models.make_a_video.interpolation import PLANES, Filling, Window, blended, fill, interpolated, planes, windows
 from models.make_a_video.network import SpaceTimeUNet, inflate
 from tests.models.make_a_video.test_network import EMBEDDING, clips
 from tests.support.make_a_video import awake, image_network
@@ -55,6 +55,32 @@ def test_the_planes_hold_what_is_known_and_where() -> None:
     assert torch.equal(laid[:, :3, [0, 5]], known)
     assert laid[0, 3, :, 0, 0].tolist() == [1, 0, 0, 0, 0, 1, 0, 0]
     assert not laid[:, :, [1, 2, 3, 4, 6, 7]].any()
+
+
+def test_known_frames_are_blended_by_distance_and_hold_outside() -> None:
+    known = torch.tensor([1.0, 3.0]).view(1, 1, 2, 1, 1)
+    assert blended(known, (2, 6), 9).flatten().tolist() == [1, 1, 1, 1.5, 2, 2.5, 3, 3, 3]
+    assert blended(known[:, :, :1], (0,), 3).flatten().tolist() == [1, 1, 1]
+    assert torch.equal(blended(known, (0, 1), 2), known)
+
+
+def test_a_network_that_draws_differences_leaves_a_still_clip_as_it_is(scheduler: DDIMScheduler) -> None:
+    """Where it has learned that there is none; and what it is shown between known frames is their blend."""
+    seen: list[torch.Tensor] = []
+
+    class Nothing(torch.nn.Module):
+        config = inflate(image_network(), PLANES, difference=2.0).config
+
+        def forward(self, frames: torch.Tensor, t: torch.Tensor, given: object, **shown: torch.Tensor) -> object:
+            seen.append(shown["beside"])
+            alpha = scheduler.alphas_cumprod[t]
+            return type("Made", (), {"sample": frames / (1 - alpha).sqrt() * alpha.sqrt()})  # of v: x₀ = 0
+
+    given = clips(1, 2)
+    made = fill(Nothing(), scheduler, given, Window(0, 4, (0, 4)), HOW, seed=1)  # type: ignore[arg-type]
+    torch.testing.assert_close(made, blended(given, (0, 4), 5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(seen[0][:, :3, 2], (given[:, :, 0] + given[:, :, 1]) / 2)
+    assert seen[0][0, 3, :, 0, 0].tolist() == [1, 0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("known", [(0,), (7,), (0, 7), (0, 1, 2), (0, 3, 5)])

@@ -61,7 +61,7 @@ def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_the_streaming_network_goes_on_from_its_clip(pipeline: Any, folder: Path) -> None:
     begun = replace(catalog.find("tiny-shapes"), first_chunk="make-a-video", first_chunk_steps=2)
     loaded = source.MakeAVideo(source.load(str(folder)).pipeline, larger=LARGER, sharper=None)
-    made = list(Recipe(pipeline, begun, replace(REQUEST, steps=2), loaded).generate())
+    made = list(Recipe(pipeline, begun, replace(REQUEST, steps=2), {begun.first_chunk: loaded}).generate())
     frames = np.concatenate([result.frames for _, result in made])
     assert frames.shape == (24, 64, 64, 3)
     wish = replace(WISH, prompt=REQUEST.prompt, image=None, seed=REQUEST.seed, guidance_scale=REQUEST.guidance_scale)

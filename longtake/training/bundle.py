@@ -24,6 +24,10 @@ from models.streaming_t2v.apm import AppearancePreservationModule
 from models.streaming_t2v.cam import ConditionalAttentionModule
 from models.streaming_t2v.pipeline import StreamingPipeline
 from models.streaming_t2v.unet import StreamingUNet3D
+from models.videocrafter.pipeline import VideoCrafterPipeline
+from models.videocrafter.projection import ImageProjection
+from models.videocrafter.schedule import ScaledSchedule
+from models.videocrafter.unet import VideoCrafterUNet3D
 
 ORIGIN = "begun_from.json"
 
@@ -61,8 +65,33 @@ TINY_SHAPES = Bundle(
         "refiner_schedule": LogSNRCosineSchedule,
     },
 )
+TINY_VIDEOCRAFTER = Bundle(
+    "tiny-videocrafter",
+    VideoCrafterPipeline,
+    {
+        "tokenizer": PreTrainedTokenizerFast,
+        "text_encoder": CLIPTextModel,
+        "vae": AutoencoderKL,
+        "schedule": ScaledSchedule,
+        "unet": VideoCrafterUNet3D,
+    },
+    {"unet": "text_to_video"},
+)
+TINY_VIDEOCRAFTER_I2V = Bundle(
+    "tiny-videocrafter-i2v",
+    VideoCrafterPipeline,
+    {
+        **TINY_VIDEOCRAFTER.parts,
+        "image_encoder": CLIPVisionModelWithProjection,
+        "image_projection": ImageProjection,
+    },
+    {"unet": "image_to_video"},
+)
 #: By the `result` of the recipe that trains them.
-BUNDLES: dict[str, tuple[Bundle, ...]] = {"tiny-shapes": (TINY_SHAPES,)}
+BUNDLES: dict[str, tuple[Bundle, ...]] = {
+    "tiny-shapes": (TINY_SHAPES,),
+    "tiny-videocrafter": (TINY_VIDEOCRAFTER, TINY_VIDEOCRAFTER_I2V),
+}
 
 
 def bundle(trained: Path, checkpoint: Path, what: Bundle = TINY_SHAPES) -> None:

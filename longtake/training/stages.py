@@ -23,6 +23,7 @@ from longtake.training.recipe import Data, Recipe
 from longtake.training.refiner import RefinerStage
 from longtake.training.streaming import ApmStage, CamStage
 from longtake.training.text import TextStage
+from longtake.training.videocrafter import ImageToVideoStage, TextToVideoStage
 from longtake.training.videos import VideoSource
 from models.catalog import CheckpointError
 from models.loading import find_checkpoint
@@ -37,6 +38,8 @@ STAGES: dict[str, Any] = {
     "cam": CamStage,
     "apm": ApmStage,
     "refiner": RefinerStage,
+    "text_to_video": TextToVideoStage,
+    "image_to_video": ImageToVideoStage,
 }
 #: Those that train a checkpoint of any size, on the recipe's data.
 ON_DATA = ("cam", "apm")

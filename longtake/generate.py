@@ -13,8 +13,7 @@ from pydantic import ValidationError
 
 from longtake.progress import VideoProgress
 from longtake.request import body_of, video_options
-from models import catalog
-from models.catalog import Stage
+from models.units import Stage
 from service.api.orders import job_of
 from service.api.schemas import CreateVideo
 from service.jobs import Generation
@@ -51,8 +50,8 @@ def generate(prompt: str, output: Path, image: Path | None, **options: Any) -> N
     if not output.absolute().parent.is_dir():
         raise click.ClickException(f"There is no folder {output.absolute().parent}.")
     write(wanted, settings, output, picture(image) if image else None)
-    seconds = wanted.num_frames / wanted.fps
-    click.echo(f"{output}: {wanted.num_frames} frames of {wanted.size}, {seconds:g} s, seed {wanted.seed}")
+    made, seconds = wanted.made, wanted.num_frames / wanted.fps
+    click.echo(f"{output}: {made.frames} frames of {made.size}, {seconds:g} s, seed {wanted.seed}")
 
 
 def understand(body: dict[str, Any], settings: WorkerSettings, *, with_image: bool) -> Generation:
@@ -100,14 +99,14 @@ def encoded(
 
     from models.recipe import Recipe
     from workers import media
-    from workers.workshop import load, load_first_chunk, request_of
+    from workers.workshop import load, load_system, request_of
 
     torch.set_num_threads(settings.torch_threads)
-    model = catalog.find(wanted.model).at(wanted.size)
+    model = wanted.recipe()
     request = replace(request_of(wanted), image=image)
     pipeline = load(model, settings)
-    recipe = Recipe(pipeline, model, request, load_first_chunk(model, settings, beside=pipeline))
-    shown = (Stage.REFINE,) if wanted.refine else (Stage.INITIALIZE, Stage.STREAM)
+    systems = {system: load_system(model, system, settings, beside=pipeline) for system in wanted.systems()}
+    recipe = Recipe(pipeline, model, request, systems)
     units, of_stage = len(recipe.plan), Counter(unit.stage for unit in recipe.plan)
     done = 0
 
@@ -118,6 +117,6 @@ def encoded(
 
     for unit, made in recipe.generate(on_step):
         done = unit.position + 1
-        if unit.stage in shown and len(made.frames):
-            yield media.encode(made.frames, fps=wanted.fps, first_frame=unit.first_frame)
+        if unit.stage.track == wanted.tracks[-1] and len(made.frames):
+            yield media.encode(made.frames, fps=wanted.fps_of(unit.stage), first_frame=unit.first_frame)
     progress.show(units, units, "joining")

@@ -17,6 +17,10 @@ _OPTIONS = (
     click.option("--seed", type=int, help="The same seed makes the same video."),
     click.option("--steps", type=int, help="Denoising steps a chunk."),
     click.option("--refine/--no-refine", default=None, help="Refine to the model's larger size."),
+    click.option("--interpolate", type=int, metavar="N", help="Make N frames of one: smoother, as long."),
+    click.option("--upscale", type=int, metavar="N", help="Make both sides N times as long."),
+    click.option("--first-chunk", metavar="SYSTEM", help="The system that draws the first chunk."),
+    click.option("--streamer", metavar="SYSTEM", help="The system that goes on from it."),
     click.option("--guidance-scale", type=float, help="How strongly the prompt is followed."),
     click.option("--negative-prompt", help="What the video should not show."),
 )
@@ -33,4 +37,6 @@ def body_of(prompt: str, options: dict[str, Any]) -> dict[str, Any]:
     """The body of POST /v1/videos for these options."""
     body = {"prompt": prompt, "num_frames": options["frames"], **options}
     del body["frames"]
+    recipe = {name: body.pop(name) for name in ("first_chunk", "streamer")}
+    body["recipe"] = {name: system for name, system in recipe.items() if system} or None
     return {name: value for name, value in body.items() if value is not None}

@@ -1,14 +1,13 @@
-"""What can be asked of each model: names, sizes, lengths, steps, and the units a video is made of.
+"""What can be asked of each model: names, sizes, lengths, steps.
 
 Standard library only: the API, the workers and the model rooms all read it, and none of them has to load a
-tensor library to know how many chunks a video has. Knows nothing of weights, Redis or HTTP.
+tensor library to know what a model makes. Knows nothing of weights, Redis or HTTP.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from models.shapes import language
 
@@ -23,15 +22,6 @@ class CatalogError(ValueError):
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be loaded; the message says which it is and what is wrong with it."""
-
-
-class Stage(StrEnum):
-    """The stages of one video, in their order."""
-
-    INITIALIZE = "initialize"
-    STREAM = "stream"
-    REFINE = "refine"
-    FINISH = "finish"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +41,42 @@ def listed(things: Iterable[object]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-# Who draws the first chunk: `models.first_chunk`
+# The systems by name. Who draws the first chunk: `models.first_chunk`
 OWN, ANIMATEDIFF, SVD, TEXT2VIDEO_ZERO = "own", "animatediff", "svd", "text2video-zero"
 VIDEOCRAFTER, VIDEOCRAFTER_I2V = "videocrafter", "videocrafter-i2v"
+MAKE_A_VIDEO = "make-a-video"  # which also makes any video smoother and larger
+INSTRUCT_PIX2PIX = "instruct-pix2pix"
 FROM_PICTURES = (SVD, VIDEOCRAFTER_I2V)  # those of them that draw nothing without a picture
+# Who goes on from it: `models.streamers`
+STREAMING = "streaming-t2v"
+#: Frames of a chunk, and how many of them each streamer remembers of the chunk before.
+MEMORY = {
+    STREAMING: (16, 8),
+    TEXT2VIDEO_ZERO: (8, 1),
+    VIDEOCRAFTER_I2V: (16, 0),
+    MAKE_A_VIDEO: (16, 8),
+    INSTRUCT_PIX2PIX: (8, 1),
+}
+#: Steps and guidance scale of each system by the name of its weights, where a request leaves them to the model.
+SAMPLING: dict[str, tuple[int | None, float | None]] = {
+    "streaming-t2v": (None, 9.0),  # its first chunk
+    "animatediff": (25, 7.5),
+    "svd": (25, None),
+    "text2video-zero": (50, 7.5),
+    "videocrafter": (50, 12.0),
+    "videocrafter-i2v": (50, 12.0),
+    "make-a-video": (50, 4.0),
+    "tiny-shapes": (None, None),
+    "tiny-text2video-zero": (25, 4.0),
+    "tiny-videocrafter": (25, 2.0),
+    "tiny-videocrafter-i2v": (25, 2.0),
+    "tiny-make-a-video": (25, 2.0),
+}
+HEAR_RATE = frozenset({VIDEOCRAFTER, VIDEOCRAFTER_I2V, MAKE_A_VIDEO})  # systems told how many frames a second has
+RATES = (1.0, 30.0)  # frames a second that they can be told
+MAX_MOTION = 128  # of Text2Video-Zero's camera a frame, in 1/512 of the frame
+#: Streamers that go on only from what they have begun themselves.
+ALONE = (TEXT2VIDEO_ZERO, INSTRUCT_PIX2PIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +87,6 @@ class Model:
     description: str
     licence: str
     checkpoint: str  # its weights: a folder below models/checkpoints, or a name of which the settings say where it is
-    bundled: bool  # whether the weights come with Longtake; else the settings must say where they are
     fps: int
     size: Size  # what the streaming stage makes
     refined_size: Size  # what the refinement stage makes of it
@@ -77,9 +98,15 @@ class Model:
     default_refine_steps: int
     default_refine_strength: float  # share of the noise schedule that refinement goes back to, 0 < s <= 1
     more_sizes: tuple[tuple[Size, Size], ...] = ()  # other pairs of `size` and `refined_size` to choose from
-    first_chunk: str = OWN  # the checkpoint's own network, or another, whose weights the settings place by this name
+    first_chunk: str = OWN  # the checkpoint's own network, or another system's
+    streamer: str = STREAMING
+    first_chunks: tuple[str, ...] = ()  # what a recipe may name instead
+    streamers: tuple[str, ...] = ()
+    family: str = ""  # what the names of the other systems' weights begin with
     first_chunk_steps: int | None = None  # of the first chunk, where a request leaves steps to the model
     first_chunk_guidance_scale: float | None = None  # and where it leaves guidance to it
+    streamer_steps: int | None = None  # the same of later chunks
+    streamer_guidance_scale: float | None = None
     refine_guidance_scale: float = 7.5
     refine_guidance_rescale: float = 0.2
     refine_start: str = "published"  # how the start level is scaled: `models.refinement.solver.STARTS`
@@ -93,6 +120,8 @@ class Model:
     window_overlap: int = 8
     max_prompt_chars: int = 2000
     max_guidance_scale: float = 30.0
+    max_interpolate: int = 5  # frames made of one
+    upscales: tuple[int, ...] = (2,)  # factors of both sides
     read_prompt: Callable[[str], str] = str  # free English -> what the text encoder is given; may raise NotUnderstood
 
     @property
@@ -123,9 +152,59 @@ class Model:
         raise CatalogError("unknown_size", "size", f"size is '{size}'; {self.name} makes {listed(self.sizes)}.")
 
     @property
+    def systems(self) -> frozenset[str]:
+        """Those besides StreamingT2V that draw."""
+        return frozenset({self.first_chunk, self.streamer} - {OWN, STREAMING})
+
+    @property
     def weights(self) -> frozenset[str]:
-        """The names of all weights it is made of."""
-        return frozenset({self.checkpoint} if self.first_chunk == OWN else {self.checkpoint, self.first_chunk})
+        """The names of all weights it is made of, by which the settings place them."""
+        return frozenset({self.checkpoint, *map(self.place, self.systems)})
+
+    def place(self, system: str) -> str:
+        """The name of a system's weights."""
+        return self.family + system
+
+    def composed(self, first_chunk: str | None = None, streamer: str | None = None) -> Model:
+        """The same with other systems; None leaves what there is. Raises `CatalogError('unknown_recipe')`."""
+        first, then = first_chunk or self.first_chunk, streamer or self.streamer
+        for field, name, known in (
+            ("first_chunk", first, (self.first_chunk, *self.first_chunks)),
+            ("streamer", then, (self.streamer, *self.streamers)),
+        ):
+            if name not in known:
+                said = f"recipe.{field} is '{name}'; {self.name} takes {listed(dict.fromkeys(known))}."
+                raise CatalogError("unknown_recipe", f"recipe.{field}", said)
+        if then in ALONE and first != then:
+            if first_chunk and first_chunk != then:
+                said = f"{then} goes on only from its own first chunk, not from that of {first}."
+                raise CatalogError("unknown_recipe", "recipe.first_chunk", said)
+            first = then
+        chunk_frames, conditioning_frames = MEMORY[then]
+        made = replace(
+            self, first_chunk=first, streamer=then, chunk_frames=chunk_frames, conditioning_frames=conditioning_frames
+        )
+        if first != self.first_chunk:
+            steps, scale = SAMPLING[self.checkpoint if first == OWN else self.place(first)]
+            made = replace(made, first_chunk_steps=steps, first_chunk_guidance_scale=scale)
+        if then != self.streamer:
+            steps, scale = (None, None) if then == STREAMING else SAMPLING[self.place(then)]
+            made = replace(made, streamer_steps=steps, streamer_guidance_scale=scale)
+        return made
+
+    @property
+    def bundled(self) -> bool:
+        """Whether all its weights come with Longtake; else the settings must say where they are."""
+        return self.weights <= set(BUNDLED)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What it makes a video from; StreamingT2V goes on from a picture, whoever else draws the first chunk."""
+        if self.streamer == INSTRUCT_PIX2PIX:
+            return ("clip",)
+        if self.needs_image:
+            return ("image",)
+        return ("text",) if self.streamer == TEXT2VIDEO_ZERO else ("text", "image")
 
     @property
     def needs_image(self) -> bool:
@@ -137,7 +216,6 @@ TINY_SHAPES = Model(
     description="A small model trained by this project on drawn shapes; runs on any laptop.",
     licence="same as the project",
     checkpoint="tiny-shapes",
-    bundled=True,
     fps=8,
     size=Size(64, 64),
     refined_size=Size(128, 128),
@@ -153,6 +231,9 @@ TINY_SHAPES = Model(
     refine_start="consistent",
     eta=0.0,
     hold_known_frames=True,
+    family="tiny-",
+    first_chunks=(OWN, TEXT2VIDEO_ZERO, VIDEOCRAFTER, VIDEOCRAFTER_I2V, MAKE_A_VIDEO),
+    streamers=(STREAMING, TEXT2VIDEO_ZERO, VIDEOCRAFTER_I2V, MAKE_A_VIDEO),
     read_prompt=lambda prompt: str(language.read(prompt)),
 )
 STREAMING_T2V = Model(
@@ -160,11 +241,12 @@ STREAMING_T2V = Model(
     description="StreamingT2V with its published weights: anything, 256x256, refined to 720x720; needs a GPU.",
     licence="not for commercial use: CC BY-NC 4.0, refined CC BY-NC-ND 4.0",
     checkpoint="streaming-t2v",
-    bundled=False,
     fps=8,
     size=Size(256, 256),
     refined_size=Size(720, 720),
     more_sizes=((Size(448, 256), Size(1280, 720)), (Size(448, 256), Size(1024, 576))),
+    first_chunks=(OWN, ANIMATEDIFF, SVD, TEXT2VIDEO_ZERO, VIDEOCRAFTER, VIDEOCRAFTER_I2V),
+    streamers=(STREAMING, TEXT2VIDEO_ZERO, VIDEOCRAFTER_I2V),
     max_frames=4800,
     max_steps=1000,
     default_steps=50,
@@ -177,59 +259,61 @@ STREAMING_T2V = Model(
 )
 _ENTRIES = (
     TINY_SHAPES,
+    replace(
+        TINY_SHAPES.composed(TEXT2VIDEO_ZERO, TEXT2VIDEO_ZERO),
+        name="tiny-text2video-zero",
+        description="Text2Video-Zero alone, on drawn shapes: one picture that the camera moves over.",
+    ),
+    replace(
+        TINY_SHAPES.composed(VIDEOCRAFTER, VIDEOCRAFTER_I2V),
+        name="tiny-videocrafter",
+        description="VideoCrafter alone, on drawn shapes: 16 frames, and then again and again from the last one.",
+    ),
+    replace(
+        TINY_SHAPES.composed(MAKE_A_VIDEO, MAKE_A_VIDEO),
+        name="tiny-make-a-video",
+        description="Make-A-Video alone, on drawn shapes: it never saw a caption beside a video.",
+    ),
     STREAMING_T2V,
     replace(
-        STREAMING_T2V,
+        STREAMING_T2V.composed(ANIMATEDIFF),
         name="streaming-t2v-animatediff",
         description="StreamingT2V going on from a first chunk by AnimateDiff; needs a GPU.",
         licence="not for commercial use: that of streaming-t2v, and of the Stable Diffusion model in AnimateDiff",
-        first_chunk=ANIMATEDIFF,
-        first_chunk_steps=25,
-        first_chunk_guidance_scale=7.5,
     ),
     replace(
-        STREAMING_T2V,
+        STREAMING_T2V.composed(SVD),
         name="streaming-t2v-svd",
         description="StreamingT2V going on from a picture that Stable Video Diffusion sets in motion; needs a GPU.",
         licence="not for commercial use: that of streaming-t2v, and Stability AI's of Stable Video Diffusion",
-        first_chunk=SVD,
-        first_chunk_steps=25,
     ),
     replace(
-        STREAMING_T2V,
+        STREAMING_T2V.composed(TEXT2VIDEO_ZERO),
         name="streaming-t2v-text2video-zero",
         description="StreamingT2V going on from Text2Video-Zero on any Stable Diffusion; needs a GPU.",
         licence="not for commercial use: that of streaming-t2v, and of the Stable Diffusion model",
-        first_chunk=TEXT2VIDEO_ZERO,
-        first_chunk_steps=50,
-        first_chunk_guidance_scale=7.5,
     ),
     replace(
-        STREAMING_T2V,
+        STREAMING_T2V.composed(VIDEOCRAFTER),
         name="streaming-t2v-videocrafter",
         description="StreamingT2V going on from a first chunk by VideoCrafter; needs a GPU.",
         licence="not for commercial use: that of streaming-t2v, and VideoCrafter's",
-        first_chunk=VIDEOCRAFTER,
-        first_chunk_steps=50,
-        first_chunk_guidance_scale=12.0,
     ),
     replace(
-        STREAMING_T2V,
+        STREAMING_T2V.composed(VIDEOCRAFTER_I2V),
         name="streaming-t2v-videocrafter-i2v",
         description="StreamingT2V going on from a picture and a prompt that VideoCrafter makes a clip of; needs a GPU.",
         licence="not for commercial use: that of streaming-t2v, and VideoCrafter's",
-        first_chunk=VIDEOCRAFTER_I2V,
-        first_chunk_steps=50,
-        first_chunk_guidance_scale=12.0,
     ),
 )
+BUNDLED = ("tiny-shapes", "tiny-make-a-video")  # weights that come with Longtake: models/checkpoints
 MODELS: dict[str, Model] = {model.name: model for model in _ENTRIES}
 DEFAULT_MODEL = "tiny-shapes"
 
 
 def offered(placed: Collection[str]) -> dict[str, Model]:
     """The models that can be asked for: the bundled ones, and those of which the settings say where weights are."""
-    return {name: model for name, model in MODELS.items() if model.bundled or model.weights <= set(placed)}
+    return {name: model for name, model in MODELS.items() if model.weights <= {*BUNDLED, *placed}}
 
 
 def find(name: str, models: Mapping[str, Model] = MODELS) -> Model:
@@ -268,76 +352,26 @@ def check_image(model: Model, given: bool, field: str = "input_reference") -> No
         raise CatalogError("image_needed", field, f"{model.name} goes on from a picture, and none is given.")
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What a worker claims: one chunk of streaming, one diagonal of refinement, or the finishing.
-
-    It emits frames [first_frame, first_frame + num_frames) of its stage (none where num_frames is 0) and reads
-    the states that the units in `needs` have left.
-    """
-
-    position: int  # place in the plan
-    stage: Stage
-    index: int  # place in the stage
-    first_frame: int
-    num_frames: int
-    needs: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> str:
-        return unit_key(self.stage, self.index)
+def is_here(weights: str, places: Collection[str]) -> bool:
+    """Whether weights of that name come with Longtake, or are in one of the settings' places."""
+    return weights in BUNDLED or weights in places
 
 
-def unit_key(stage: Stage, index: int) -> str:
-    return f"{stage}-{index:05d}"
+def placed(model: Model, places: Collection[str]) -> Model:
+    """The model where all its weights are here: bundled, or in `places`. Raises `CatalogError('not_offered')`."""
+    if missing := sorted(name for name in model.weights if not is_here(name, places)):
+        raise CatalogError("not_offered", "recipe", f"The weights of {listed(missing)} are not here.")
+    return model
 
 
-def count_chunks(model: Model, num_frames: int) -> int:
-    """Chunks of the streaming stage, the first one included: 16 frames, then 8 new ones each."""
-    return 1 + max(0, -(-(num_frames - model.chunk_frames) // model.new_frames))
-
-
-def windows(num_frames: int, length: int, overlap: int) -> list[tuple[int, int]]:
-    """Refinement windows [start, stop): stride length - overlap; the last one is shorter, and no frame is trimmed."""
-    starts = range(0, max(1, num_frames - overlap), length - overlap)
-    return [(start, min(start + length, num_frames)) for start in starts]
-
-
-def plan(model: Model, num_frames: int, refine_steps: int | None) -> list[Unit]:
-    """The units of a video in the order they are done; `refine_steps` is None where it is not refined.
-
-    Refinement unit j is the j-th diagonal of the blending graph: node (window j - s, step s) for every step s.
-    After it window j - steps + 1 is final, so a refined video of n windows takes n + steps - 1 units.
-    """
-    units: list[Unit] = []
-
-    def add(stage: Stage, index: int, first: int, stop: int, needs: tuple[str, ...]) -> None:
-        units.append(Unit(len(units), stage, index, first, max(0, stop - first), needs))
-
-    add(Stage.INITIALIZE, 0, 0, min(num_frames, model.chunk_frames), ())
-    for k in range(1, count_chunks(model, num_frames)):
-        first = model.chunk_frames + (k - 1) * model.new_frames
-        add(Stage.STREAM, k, first, min(num_frames, first + model.new_frames), (_chunk_key(k - 1),))
-    if refine_steps is not None:
-        spans = windows(num_frames, model.window_frames, model.window_overlap)
-        for j in range(len(spans) + refine_steps - 1):
-            before = (unit_key(Stage.REFINE, j - 1),) if j else ()
-            done = j - refine_steps + 1  # the window that this diagonal finishes
-            first = spans[done][0] if done >= 0 else 0
-            stop = (spans[done + 1][0] if done + 1 < len(spans) else num_frames) if done >= 0 else 0
-            add(Stage.REFINE, j, first, stop, before + _chunks_of_window(model, spans, j))
-    add(Stage.FINISH, 0, 0, num_frames, ())
-    return units
-
-
-def _chunk_key(k: int) -> str:
-    return unit_key(Stage.STREAM if k else Stage.INITIALIZE, k)
-
-
-def _chunks_of_window(model: Model, spans: list[tuple[int, int]], j: int) -> tuple[str, ...]:
-    """Chunks with the frames that window j adds to those before it."""
-    if j >= len(spans):
-        return ()
-    first, last = (spans[j - 1][1] if j else 0), spans[j][1] - 1
-    chunk_of = lambda frame: count_chunks(model, frame + 1) - 1  # noqa: E731
-    return tuple(_chunk_key(k) for k in range(chunk_of(first), chunk_of(last) + 1))
+def check_later(model: Model, interpolate: int, upscale: int, places: Collection[str]) -> None:
+    """Raises `CatalogError` where a video of this model cannot be made smoother or larger by so much, or not here."""
+    if not 1 <= interpolate <= model.max_interpolate:
+        allowed = f"{model.name} makes 2 to {model.max_interpolate} frames of one, 1 leaves them"
+        raise CatalogError("out_of_range", "interpolate", f"interpolate is {interpolate}; {allowed}.")
+    if upscale != 1 and upscale not in model.upscales:
+        allowed = f"{model.name} enlarges by {listed(model.upscales)}, 1 leaves it"
+        raise CatalogError("out_of_range", "upscale", f"upscale is {upscale}; {allowed}.")
+    if (interpolate, upscale) != (1, 1) and not is_here(model.place(MAKE_A_VIDEO), places):
+        field = "interpolate" if interpolate > 1 else "upscale"
+        raise CatalogError("not_offered", field, f"The weights that {field} videos of {model.name} are not here.")

@@ -1,79 +1,34 @@
 """The front door of the model rooms: one video, unit by unit, from a request to frames.
 
-first chunk x streamer x refiner. Owns how a request becomes the settings of each stage; knows nothing of Redis, HTTP,
-files or ffmpeg. The same request gives the same frames, whoever makes its units and whenever.
+first chunk x streamer x refiner x interpolation x enlargement. Owns what each stage reads of those before it; knows
+nothing of Redis, HTTP, files or ffmpeg. The same request gives the same frames, whoever makes its units and whenever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 
-from models import catalog, pixels, state
-from models.catalog import CatalogError, CheckpointError, Stage, Unit
-from models.first_chunk import own, still
-from models.first_chunk.source import Source, Wish
+from models import catalog, state, units
+from models.catalog import CatalogError, CheckpointError
+from models.first_chunk.source import Source
+from models.make_a_video.between import Between
+from models.make_a_video.upscaling import TWICE, Upscaler
 from models.refinement.betas import BetaSchedule, levels_of
 from models.refinement.refiner import Refiner, RefinerSettings, Text
+from models.request import Brief, VideoRequest
+from models.streamers.streamer import State, streamer_of
 from models.streaming_t2v.pipeline import StreamingPipeline
 from models.streaming_t2v.sampler import OnStep, ignore
-from models.streaming_t2v.streamer import State, Streamer, StreamerSettings
 from models.streaming_t2v.text import EncodedText, encode
+from models.units import Stage, Unit
 
-
-@dataclass(frozen=True, slots=True)
-class RefineOptions:
-    """How to refine: solver steps, share of the noise schedule gone back to, rule of blending."""
-
-    steps: int
-    strength: float
-    blending: str = "randomized"
-
-
-@dataclass(frozen=True, slots=True)
-class VideoRequest:
-    """What to make.
-
-    prompts, seeds: (from frame, prompt) and (from frame, seed) pairs, which take over from `prompt` and `seed`.
-    image: a picture to begin with, uint8 [h, w, 3] of any size.
-    """
-
-    prompt: str
-    num_frames: int
-    seed: int
-    steps: int
-    guidance_scale: float
-    anchor_guidance_scale: float
-    negative_prompt: str = ""
-    prompts: tuple[tuple[int, str], ...] = ()
-    seeds: tuple[tuple[int, int], ...] = ()
-    refine: RefineOptions | None = None
-    image: np.ndarray | None = field(default=None, repr=False)
-
-    def prompt_at(self, frame: int) -> str:
-        """The prompt in force at a frame."""
-        return next((text for start, text in sorted(self.prompts, reverse=True) if start <= frame), self.prompt)
-
-    def seed_at(self, frame: int) -> int:
-        """The seed in force at a frame."""
-        return next((seed for start, seed in sorted(self.seeds, reverse=True) if start <= frame), self.seed)
-
-
-def default_request(model: catalog.Model, prompt: str, *, num_frames: int, seed: int, refine: bool) -> VideoRequest:
-    """A request with the model's own defaults."""
-    return VideoRequest(
-        prompt=prompt,
-        num_frames=num_frames,
-        seed=seed,
-        steps=model.default_steps,
-        guidance_scale=model.default_guidance_scale,
-        anchor_guidance_scale=model.default_anchor_guidance_scale,
-        refine=RefineOptions(model.default_refine_steps, model.default_refine_strength) if refine else None,
-    )
+FRAMES = "frames"  # of a state: what the unit has made, uint8 [F, H, W, 3], where a later stage reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +42,10 @@ class UnitResult:
 class Recipe:
     """How one video is made. Cheap to build, and stateless: what passes from unit to unit is in their states.
 
-    source: what draws the first chunk, where the model names another than the checkpoint's own network.
-    ablation: fields of `StreamerSettings` that differ from what model and request say, to measure what a part is worth.
+    sources: the systems that draw besides the checkpoint's own networks, by name: those in `model.systems`, and
+    Make-A-Video where the video is to be interpolated or enlarged. ablation: fields of `StreamerSettings` that differ
+    from what model and request say, to measure what a part is worth. Raises `CatalogError` for what the model cannot
+    make, `CheckpointError` for weights that are not there.
     """
 
     def __init__(
@@ -96,46 +53,38 @@ class Recipe:
         pipeline: StreamingPipeline,
         model: catalog.Model,
         request: VideoRequest,
-        source: Source | None = None,
+        sources: Mapping[str, Source] | None = None,
         **ablation: Any,
     ):
         catalog.check_image(model, request.image is not None)
-        if model.first_chunk != catalog.OWN and source is None:
-            raise CheckpointError(f"{model.name} begins with {model.first_chunk}, and its weights are not loaded.")
         if request.refine and pipeline.refiner is None:
             message = f"This checkpoint of {model.name} has no refiner; ask for the video without it."
             raise CatalogError("no_refiner", "refine", message)
-        self.pipeline, self.model, self.request, self._source = pipeline, model, request, source
-        self.plan = catalog.plan(model, request.num_frames, request.refine.steps if request.refine else None)
-        self._texts: dict[tuple[str, str], EncodedText] = {}
-        settings = StreamerSettings(
-            steps=request.steps,
-            guidance_scale=request.guidance_scale,
-            anchor_guidance_scale=request.anchor_guidance_scale,
-            eta=model.eta,
-            chunk_frames=model.chunk_frames,
-            conditioning_frames=model.conditioning_frames,
-            hold_known_frames=model.hold_known_frames,
+        self.pipeline, self.model, self.request = pipeline, model, request
+        self._brief, self._sources = Brief(model, request), sources or {}
+        self.plan = units.plan(
+            model,
+            request.num_frames,
+            request.refine.steps if request.refine else None,
+            request.interpolate,
+            request.upscale,
         )
-        settings = replace(settings, **ablation)
-        size = model.size
-        self._streamer = Streamer(pipeline, settings, height=size.height, width=size.width, seed=request.seed)
+        self._streamer = streamer_of(self._brief, pipeline, self._sources, ablation)
+        self._later = cache(self._load_later)
+        self._text = cache(self._encode)
+        #: Units whose frames are read again, as frames, by a stage after theirs.
+        self._read_on = {
+            key for unit in self.plan for key in unit.needs if unit.stage in (Stage.INTERPOLATE, Stage.UPSCALE)
+        }
 
     def run(self, unit: Unit, states: Mapping[str, bytes], on_step: OnStep = ignore) -> UnitResult:
         """Make one unit from the states of the units that it needs. What `on_step` raises passes through."""
         loaded = {key: state.loads(states[key]) for key in unit.needs}
-        if unit.stage is Stage.REFINE:
-            frames, left = self._refine(unit, loaded, on_step)
-        elif unit.stage is Stage.STREAM:
-            (before,) = loaded.values()
-            text = self._text(self._caption(unit.first_frame))
-            streamer = self._streamer.seeded(self.request.seed_at(unit.first_frame))
-            frames, left = streamer.next_chunk(unit.index, before, text, self._null(), on_step)
-        elif unit.stage is Stage.INITIALIZE:
-            frames, left = self._first_chunk(on_step)
-        else:
-            raise ValueError(f"{unit.key} is no work for a model.")
-        return UnitResult(frames[: unit.num_frames], state.dumps(left))
+        frames, left = self._made(unit, loaded, on_step)
+        frames = frames[: unit.num_frames]
+        if unit.key in self._read_on and FRAMES not in left:
+            left = {**left, FRAMES: torch.from_numpy(frames)}
+        return UnitResult(frames, state.dumps(left))
 
     def generate(self, on_step: OnStep = ignore) -> Iterator[tuple[Unit, UnitResult]]:
         """The whole video without a service, unit by unit."""
@@ -145,56 +94,73 @@ class Recipe:
             states[unit.key] = result.state
             yield unit, result
 
-    def _first_chunk(self, on_step: OnStep) -> tuple[np.ndarray, State]:
-        """By the model's source, if it draws from what is given; else from the picture, else from the text."""
-        source, image, streamer = self._source, self.request.image, self._streamer
-        text, null = self._text(self._caption(0)), self._null()
-        if source is not None and source.needs_image == (image is not None):
-            frames = source.draw(self._wish(), on_step)
-            return frames, streamer.begin(frames)
-        if image is not None:
-            (picture,) = pixels.fit(image[None], self.model.size.height, self.model.size.width)
-            return still.go_on_from(picture, streamer, text, null, on_step)
-        steps, scale = self._first_chunk_sampling()
-        return own.draw(streamer, text, null, steps=steps, guidance_scale=scale, on_step=on_step)
+    def _made(self, unit: Unit, loaded: Mapping[str, State], on_step: OnStep) -> tuple[np.ndarray, State]:
+        """At least the unit's frames, and the state it leaves."""
+        match unit.stage:
+            case Stage.INITIALIZE:
+                return self._streamer.begin(on_step)
+            case Stage.STREAM:
+                (before,) = loaded.values()
+                return self._streamer.go_on(unit, before, on_step)
+            case Stage.REFINE:
+                return self._refine(unit, loaded, on_step)
+            case Stage.INTERPOLATE:
+                return self._interpolate(unit, loaded, on_step), {}
+            case Stage.UPSCALE:
+                return self._upscale(unit, loaded, on_step), {}
+            case _:
+                raise ValueError(f"{unit.key} is no work for a model.")
 
-    def _first_chunk_sampling(self) -> tuple[int, float]:
-        """Steps and guidance scale: the first chunk's own, where the request leaves them to the model."""
-        model, how = self.model, self._streamer.settings
-        steps, scale = how.steps, how.guidance_scale
-        if steps == model.default_steps:
-            steps = model.first_chunk_steps or steps
-        if scale == model.default_guidance_scale:
-            scale = model.first_chunk_guidance_scale or scale
-        return steps, scale
+    def _interpolate(self, unit: Unit, loaded: Mapping[str, State], on_step: OnStep) -> np.ndarray:
+        """From the last frame of the piece before it to the last one of its own."""
+        *before, piece = (self._frames(key, left) for key, left in loaded.items())
+        first = self._unit(unit.needs[-1]).first_frame
+        given = np.concatenate([*(frames[-1:] for frames in before), piece])
+        parts, factor, seed = self._later(), self.request.interpolate, self.request.seed_at(first)
+        if parts.interpolator is None:
+            raise CheckpointError(f"The {catalog.MAKE_A_VIDEO} of {self.model.name} has no interpolator.")
+        between = Between(parts.interpolator, parts.vae, parts.scheduler, factor, seed=seed, fps=self.model.fps)
+        return between.run(given, first=max(0, first - 1), on_step=on_step)
 
-    def _wish(self) -> Wish:
-        model, request = self.model, self.request
-        steps, scale = self._first_chunk_sampling()
-        return Wish(
-            prompt=self._caption(0),
-            negative_prompt=request.negative_prompt,
-            image=request.image,
-            num_frames=model.chunk_frames,
-            height=model.size.height,
-            width=model.size.width,
-            seed=request.seed,
-            steps=steps,
-            guidance_scale=scale,
-        )
+    def _upscale(self, unit: Unit, loaded: Mapping[str, State], on_step: OnStep) -> np.ndarray:
+        """Frame by frame, all with one noise, that of the request's own seed."""
+        ((key, left),) = loaded.items()
+        parts = self._later()
+        if parts.sharpener is None or parts.config.sharpener_factor != self.request.upscale:
+            factor = 1 if parts.sharpener is None else parts.config.sharpener_factor
+            said = f"The {catalog.MAKE_A_VIDEO} of {self.model.name} enlarges by {factor}."
+            raise CheckpointError(said)
+        how = replace(TWICE, factor=self.request.upscale)
+        upscaler = Upscaler(parts.sharpener, parts.scheduler, how, seed=self.request.seed)
+        return upscaler.run(self._frames(key, left), on_step=on_step)
 
-    def _refine(
-        self, unit: Unit, loaded: Mapping[str, dict[str, torch.Tensor]], on_step: OnStep
-    ) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
+    def _load_later(self) -> Any:
+        """The parts of Make-A-Video, which work on any system's frames."""
+        if catalog.MAKE_A_VIDEO not in self._sources:
+            raise CheckpointError(f"{self.model.name} is made smoother and larger by weights that are not loaded.")
+        return self._sources[catalog.MAKE_A_VIDEO].pipeline
+
+    def _frames(self, key: str, left: State) -> np.ndarray:
+        """The frames of a unit that was done before."""
+        frames: np.ndarray = left[FRAMES][: self._unit(key).num_frames].numpy()
+        return frames
+
+    def _unit(self, key: str) -> Unit:
+        return next(unit for unit in self.plan if unit.key == key)
+
+    def _refine(self, unit: Unit, loaded: Mapping[str, State], on_step: OnStep) -> tuple[np.ndarray, State]:
         """One diagonal of refinement; `loaded` holds the diagonal before it and the chunks that it takes in."""
         refiner = self.refiner()
         first, stop = refiner.enters(unit.index)
-        before = next((tensors for key, tensors in loaded.items() if key.startswith(Stage.REFINE)), None)
-        chunks = [tensors["frames"].numpy() for key, tensors in loaded.items() if not key.startswith(Stage.REFINE)]
+        before = next((left for key, left in loaded.items() if units.stage_of(key) is Stage.REFINE), None)
+        chunks = {key: left for key, left in loaded.items() if units.stage_of(key).is_chunk}
         entering = np.empty((0, self.model.size.height, self.model.size.width, 3), np.uint8)
         if chunks:
-            from_frame = self._first_frame(next(key for key in unit.needs if not key.startswith(Stage.REFINE)))
-            entering = np.concatenate(chunks)[first - from_frame : stop - from_frame]
+            from_frame = self._unit(next(iter(chunks))).first_frame
+            whole = np.concatenate([left[FRAMES].numpy() for left in chunks.values()])
+            entering = whole[first - from_frame : stop - from_frame]
+        if before is not None:
+            before = {name: tensor for name, tensor in before.items() if name != FRAMES}
         return refiner.run(unit.index, entering, before, on_step)
 
     def refiner(self, **piece: Any) -> Refiner:
@@ -205,7 +171,7 @@ class Recipe:
         encoder = "text_encoder" if parts.refiner_text_encoder is None else "refiner_text_encoder"
         null = self._text(self.request.negative_prompt or model.refine_negative_prompt, encoder)
         starts = {0, *(frame for frame, _ in self.request.prompts)}
-        prompts = {frame: self._caption(frame) + model.refine_prompt_suffix for frame in starts}
+        prompts = {frame: self._brief.caption(frame) + model.refine_prompt_suffix for frame in starts}
         texts = [self._refiner_text(self._text(prompt, encoder), null, frame) for frame, prompt in prompts.items()]
         schedule = levels_of(parts.refiner_schedule)
         settings = RefinerSettings(
@@ -234,19 +200,7 @@ class Recipe:
     def _refiner_text(text: EncodedText, null: EncodedText, frame: int) -> Text:
         return Text(text.tokens[0], null.tokens[0], text.pooled[0], null.pooled[0], from_frame=frame)
 
-    def _first_frame(self, key: str) -> int:
-        return next(unit.first_frame for unit in self.plan if unit.key == key)
-
-    def _caption(self, frame: int) -> str:
-        return catalog.caption(self.model, self.request.prompt_at(frame))
-
-    def _null(self) -> EncodedText:
-        return self._text(self.request.negative_prompt)
-
     @torch.no_grad()
-    def _text(self, prompt: str, encoder: str = "text_encoder") -> EncodedText:
-        if (encoder, prompt) not in self._texts:
-            parts = self.pipeline
-            tokens = parts.unet.config.num_text_tokens
-            self._texts[encoder, prompt] = encode(parts.tokenizer, getattr(parts, encoder), [prompt], tokens)
-        return self._texts[encoder, prompt]
+    def _encode(self, prompt: str, encoder: str) -> EncodedText:
+        parts = self.pipeline
+        return encode(parts.tokenizer, getattr(parts, encoder), [prompt], parts.unet.config.num_text_tokens)

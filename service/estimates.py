@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from models.catalog import CatalogError, Stage, Unit
+from models.catalog import CatalogError
+from models.units import Stage, Unit
 from service.jobs import Job
 
 Pace = Mapping[tuple[str, str], float]  # seconds a unit, by (model, stage)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from models import catalog
-from models.catalog import Stage
+from models import catalog, units
+from models.catalog import Model
+from models.units import Stage, Unit
 
 SCHEMA_VERSION = 1
 
@@ -66,8 +67,15 @@ class ImageRef(Record):
     sha256: str
 
 
+class ClipRef(ImageRef):
+    """The clip that a video changes, as MP4."""
+
+
 class Generation(Record):
-    """What is made. With the model's weights it decides every frame: the same generation, the same video."""
+    """What is made. With the model's weights it decides every frame: the same generation, the same video.
+
+    num_frames, fps and size are those of the stages before interpolation and enlargement.
+    """
 
     model: str
     prompt: str
@@ -83,20 +91,75 @@ class Generation(Record):
     anchor_guidance_scale: float
     refine: Refine | None = None
     image: ImageRef | None = None
-    interpolate: bool = False
+    clip: ClipRef | None = None
+    first_chunk: str | None = None  # another system than the model's own: a recipe
+    streamer: str | None = None
+    rate: float | None = None  # frames a second that motion is drawn for
+    motion: tuple[float, float] | None = None  # of the camera, a frame
+    interpolate: Annotated[int, BeforeValidator(lambda value: value or 1)] = 1  # false in records of old
+    upscale: int = 1
 
-    def plan(self) -> tuple[catalog.Unit, ...]:
+    def recipe(self) -> Model:
+        """The model with the systems that this video is made by, at its size. Raises `CatalogError`."""
+        return catalog.find(self.model).composed(self.first_chunk, self.streamer).at(self.size)
+
+    def systems(self) -> tuple[str, ...]:
+        """What makes it besides the model's own networks. Raises `CatalogError`."""
+        later = (catalog.MAKE_A_VIDEO,) if self.interpolate > 1 or self.upscale > 1 else ()
+        return tuple(dict.fromkeys((*sorted(self.recipe().systems), *later)))
+
+    def plan(self) -> tuple[Unit, ...]:
         """The units of this video, in their order. Raises `CatalogError` where the model is no longer offered."""
-        return _plan(self.model, self.num_frames, self.refine.steps if self.refine else None)
+        steps = self.refine.steps if self.refine else None
+        systems = (self.model, self.first_chunk, self.streamer)
+        return _plan(systems, self.num_frames, steps, self.interpolate, self.upscale)
+
+    @property
+    def made(self) -> Made:
+        """What comes out at the end."""
+        width, height = (self.upscale * int(side) for side in self.size.split("x"))
+        frames = units.interpolated(self.num_frames, self.interpolate)
+        return Made(size=f"{width}x{height}", fps=self.fps * self.interpolate, frames=frames)
+
+    @property
+    def tracks(self) -> tuple[str, ...]:
+        """The renditions of this video, from the first that can be watched to the best."""
+        wanted = {
+            Stage.STREAM: True,
+            Stage.REFINE: self.refine is not None,
+            Stage.INTERPOLATE: self.interpolate > 1,
+            Stage.UPSCALE: self.upscale > 1,
+        }
+        return tuple(stage.track for stage, is_wanted in wanted.items() if is_wanted)
+
+    def fps_of(self, stage: Stage) -> int:
+        """Frames a second of what a stage emits."""
+        return self.fps * (self.interpolate if stage in (Stage.INTERPOLATE, Stage.UPSCALE) else 1)
 
 
 @lru_cache(maxsize=256)
-def _plan(model: str, num_frames: int, refine_steps: int | None) -> tuple[catalog.Unit, ...]:
-    return tuple(catalog.plan(catalog.find(model), num_frames, refine_steps))
+def _plan(
+    systems: tuple[str, str | None, str | None],
+    num_frames: int,
+    refine_steps: int | None,
+    interpolate: int,
+    upscale: int,
+) -> tuple[Unit, ...]:
+    name, first_chunk, streamer = systems
+    model = catalog.find(name).composed(first_chunk, streamer)
+    return tuple(units.plan(model, num_frames, refine_steps, interpolate, upscale))
+
+
+class Made(Record):
+    """Of a finished video."""
+
+    size: str
+    fps: int
+    frames: int
 
 
 class Ancestry(Record):
-    """The video that this one goes on from, and what of it is shared: its first chunks and diagonals of refinement.
+    """The video that this one goes on from, and what of it is shared: the first units of each stage, so many.
 
     at_frame: where this video leaves its parent; 0 for a remix, which shares nothing but the seed.
     """
@@ -106,12 +169,18 @@ class Ancestry(Record):
     at_frame: int = 0
     chunks: int = 0
     diagonals: int = 0
+    interpolated: int = 0
+    upscaled: int = 0
 
-    def has(self, unit: catalog.Unit) -> bool:
+    def has(self, unit: Unit) -> bool:
         """Whether a unit of the plan is shared, and so need not be made."""
-        if unit.stage is Stage.REFINE:
-            return unit.index < self.diagonals
-        return unit.stage is not Stage.FINISH and unit.index < self.chunks
+        shared = {
+            Stage.REFINE: self.diagonals,
+            Stage.INTERPOLATE: self.interpolated,
+            Stage.UPSCALE: self.upscaled,
+            Stage.FINISH: 0,
+        }
+        return unit.index < shared.get(unit.stage, self.chunks)
 
 
 class WebhookTarget(Record):
@@ -161,13 +230,13 @@ class Job(Record):
     quality: dict[str, Any] | None = None
     artefacts: dict[str, str] = Field(default_factory=dict)  # "video", "preview", "thumbnail" -> object key
 
-    def work(self) -> tuple[catalog.Unit, ...]:
+    def work(self) -> tuple[Unit, ...]:
         """The units that are this job's to make. Raises `CatalogError` where its model is no longer offered."""
         shared = self.ancestry
         return tuple(unit for unit in self.generation.plan() if not (shared and shared.has(unit)))
 
     @property
-    def plan(self) -> tuple[catalog.Unit, ...]:
+    def plan(self) -> tuple[Unit, ...]:
         """The same, but none where its model is no longer offered."""
         try:
             return self.work()
@@ -175,7 +244,7 @@ class Job(Record):
             return ()
 
     @property
-    def unit(self) -> catalog.Unit | None:
+    def unit(self) -> Unit | None:
         """The unit that is next or in work; None when all are done."""
         return self.plan[self.units_done] if self.units_done < len(self.plan) else None
 
@@ -187,7 +256,7 @@ class Job(Record):
 class Segment(Record):
     """Encoded frames of one unit: fragmented MP4, playable after its init segment."""
 
-    track: Literal["preview", "refined"]
+    track: Literal["preview", "refined", "interpolated", "upscaled"]
     key: str
     init_key: str
     first_frame: int
@@ -203,7 +272,7 @@ class UnitDone(Record):
     """What a worker reports of a unit; the committed list of a job is made of these."""
 
     position: int
-    unit: str  # catalog.Unit.key
+    unit: str  # models.units.Unit.key
     fence: int
     worker_id: str
     seconds: float

@@ -6,15 +6,13 @@ functions of jobs; knows nothing of HTTP, Redis or tensors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from models import catalog
-from models.catalog import Model, Stage, Unit
+from models.catalog import Model
+from models.units import Stage, Unit
 from service.errors import NotReady
 from service.jobs import Ancestry, Generation, Job, PromptAt, SeedAt, UnitDone
-
-_CHUNKS = (Stage.INITIALIZE, Stage.STREAM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ def branch(
 ) -> Heir:
     """The parent up to the chunk boundary at or before `at_seconds`, and then another video. Raises `NotReady`."""
     before = parent.generation
-    at = boundary(catalog.find(before.model), round(at_seconds * before.fps))
+    at = boundary(before.recipe(), round(at_seconds * before.fps))
     if at > frames_made(committed):
         made_s = frames_made(committed) / before.fps
         raise NotReady(f"at_seconds is {at_seconds:g}, and the video is made up to {made_s:g}.", "at_seconds")
@@ -95,16 +93,21 @@ def _heir(kind: str, parent: Job, committed: Sequence[UnitDone], generation: Gen
     theirs, ours = ({unit.key: unit for unit in made.plan()} for made in (parent.generation, generation))
     done = {unit.unit: unit for unit in committed}
     alike = [unit for key, unit in ours.items() if key in done and key in theirs and _same(unit, theirs[key])]
-    chunks = _prefix([unit for unit in alike if unit.stage in _CHUNKS and unit.first_frame + unit.num_frames <= at])
+    chunks = _prefix([unit for unit in alike if unit.stage.is_chunk and unit.first_frame + unit.num_frames <= at])
     diagonals = _prefix([unit for unit in alike if unit.stage is Stage.REFINE and _reads(unit, chunks, ours)])
+    smoother = _made_of(Stage.INTERPOLATE, alike, {*chunks, *diagonals})
+    larger = _made_of(Stage.UPSCALE, alike, {*chunks, *diagonals, *smoother})
     ancestry = Ancestry(
         kind=kind,  # type: ignore[arg-type]
         video=parent.id,
         at_frame=at,
         chunks=len(chunks),
         diagonals=len(diagonals),
+        interpolated=len(smoother),
+        upscaled=len(larger),
     )
-    return Heir(generation, ancestry, tuple(done[unit.key] for unit in (*chunks, *diagonals)))
+    shared = (*chunks, *diagonals, *smoother, *larger)
+    return Heir(generation, ancestry, tuple(done[unit.key] for unit in shared))
 
 
 def _same(one: Unit, other: Unit) -> bool:
@@ -113,8 +116,14 @@ def _same(one: Unit, other: Unit) -> bool:
 
 def _reads(unit: Unit, chunks: Sequence[Unit], plan: Mapping[str, Unit]) -> bool:
     """Whether a diagonal takes in shared chunks, and a whole window of them."""
-    takes_in = [key for key in unit.needs if plan[key].stage in _CHUNKS]
+    takes_in = [key for key in unit.needs if plan[key].stage.is_chunk]
     return bool(takes_in) and set(takes_in) <= {chunk.key for chunk in chunks}
+
+
+def _made_of(stage: Stage, alike: Sequence[Unit], shared: Collection[Unit]) -> list[Unit]:
+    """The first units of a stage that are made of nothing but shared ones."""
+    known = {unit.key for unit in shared}
+    return _prefix([unit for unit in alike if unit.stage is stage and set(unit.needs) <= known])
 
 
 def _prefix(units: list[Unit]) -> list[Unit]:

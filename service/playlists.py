@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from models import catalog
-from models.catalog import Stage
+from models.units import Stage
 from service.jobs import Job, Segment
 
 MEDIA_TYPE = "application/vnd.apple.mpegurl"
@@ -22,12 +22,13 @@ Link = Callable[[str], str]  # a name, relative to the video, as a URI that open
 
 
 def master(job: Job, tracks: Mapping[str, Sequence[Segment]], link: Link) -> str:
-    """The renditions of a refined video: the preview first, which is ahead and so where players begin.
+    """The renditions of a video that has several: the preview first, which is ahead and so where players begin.
 
     Where to begin stands in each rendition: of a master that says it too, ffmpeg thinks that it is none.
     """
     lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS"]
-    for track, segments in tracks.items():
+    for track in job.generation.tracks:
+        segments = tracks.get(track, ())
         if segments or not job.state.is_terminal:
             lines += [_variant(job, track, segments), link(f"{track}.m3u8")]
     return "\n".join(lines) + "\n"
@@ -53,22 +54,37 @@ def media(job: Job, segments: Sequence[Segment], link: Link) -> str:
             before = init
         lines += [f"#EXTINF:{segment.duration_s:.5f},", link(f"{name}.m4s")]
     frames = sum(segment.num_frames for segment in segments)
-    if job.state.is_terminal or frames == job.generation.num_frames:
+    if job.state.is_terminal or frames == _frames(job, segments):
         lines.append("#EXT-X-ENDLIST")
     return "\n".join(lines) + "\n"
 
 
 def target_duration_s(job: Job, segments: Sequence[Segment]) -> int:
     """At least as long as any segment of any rendition will be, and the same from the first answer to the last."""
+    made = job.generation
     try:
-        lengths = [unit.num_frames for unit in job.generation.plan() if unit.stage is not Stage.FINISH]
+        lengths_s = [
+            unit.num_frames / made.fps_of(unit.stage) for unit in made.plan() if unit.stage is not Stage.FINISH
+        ]
     except catalog.CatalogError:  # the model is no longer offered: nothing will be appended
-        lengths = [segment.num_frames for segment in segments]
-    return math.ceil(max(lengths, default=1) / job.generation.fps)
+        lengths_s = [segment.duration_s for segment in segments]
+    return math.ceil(max(lengths_s, default=1 / made.fps))
+
+
+def _frames(job: Job, segments: Sequence[Segment]) -> int:
+    """Of the whole of the track that these are of."""
+    smoother = bool(segments) and _is_smoother(job, segments[0].track)
+    return job.generation.made.frames if smoother else job.generation.num_frames
+
+
+def _is_smoother(job: Job, track: str) -> bool:
+    """Whether a track has the frames that interpolation adds."""
+    return track in (Stage.INTERPOLATE.track, Stage.UPSCALE.track) and job.generation.interpolate > 1
 
 
 def _variant(job: Job, track: str, segments: Sequence[Segment]) -> str:
-    fps, (width, height) = job.generation.fps, _size(job, track)
+    made, (width, height) = job.generation, _size(job, track)
+    fps = made.made.fps if _is_smoother(job, track) else made.fps
     rates = [8 * segment.bytes / segment.duration_s for segment in segments]
     peak = HEADROOM * max(rates) if rates else _UNSEEN_BITS_PER_PIXEL * width * height * fps
     said = [f"BANDWIDTH={math.ceil(peak)}", f"RESOLUTION={width}x{height}", f"FRAME-RATE={fps:.3f}"]
@@ -79,10 +95,10 @@ def _variant(job: Job, track: str, segments: Sequence[Segment]) -> str:
 
 def _size(job: Job, track: str) -> tuple[int, int]:
     """Pixels of a track; a model that is no longer offered says nothing of its preview but that it is no larger."""
+    made = job.generation
     try:
-        model = catalog.find(job.generation.model).at(job.generation.size)
-        size = model.refined_size if track == "refined" else model.size
-        return size.width, size.height
+        size = str(made.recipe().size) if track == Stage.STREAM.track else made.size
     except catalog.CatalogError:
-        width, _, height = job.generation.size.partition("x")
-        return int(width), int(height)
+        size = made.size
+    width, height = (int(side) for side in (made.made.size if track == Stage.UPSCALE.track else size).split("x"))
+    return width, height

@@ -12,11 +12,11 @@ from threading import Lock
 
 import redis
 
+from models import units
 from service.database import Database
 from service.jobs import Job, Segment, UnitDone
 from service.keys import key
 
-TRACKS = ("preview", "refined")
 KEPT_JOBS = 256
 
 Rows = tuple[int, tuple[Segment, ...]]  # rows of the committed list that were read, and the segments in them
@@ -33,7 +33,7 @@ class Reels:
 
     def tracks(self, job: Job) -> dict[str, list[Segment]]:
         """The same of every track."""
-        return {track: self.of(job, track) for track in TRACKS}
+        return {track: self.of(job, track) for track in units.TRACKS}
 
     def _segments(self, job: Job) -> Sequence[Segment]:
         with self._lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.catalog import Stage, Unit
+from models.units import Unit
 from service.errors import AlreadyMade, InvalidRequest
 from service.jobs import Job, PromptAt
 from service.lineage import up_to
@@ -28,7 +28,7 @@ def next_chunk(job: Job) -> Unit:
     """The first chunk that nobody has begun. Raises `AlreadyMade` where there is none."""
     begun = job.units_done + (job.worker is not None)
     left = [] if job.state.is_terminal else job.plan[begun:]
-    unit = next((unit for unit in left if unit.stage in (Stage.INITIALIZE, Stage.STREAM)), None)
+    unit = next((unit for unit in left if unit.stage.is_chunk), None)
     if unit is None:
         raise AlreadyMade("Every frame of this video is made or being made; extend it, or branch it.", "id")
     return unit
@@ -49,7 +49,7 @@ def steer(job: Job, prompts: Sequence[PromptAt]) -> Steering:
             said = f"at_seconds is {entry.at_seconds:g}, where the video is made"
             raise AlreadyMade(f"{said}; {earliest}.", f"prompts[{i}].at_seconds")
     first = round(prompts[0].at_seconds * fps)
-    units = (unit for unit in job.plan if unit.stage in (Stage.INITIALIZE, Stage.STREAM) and unit.first_frame >= first)
+    units = (unit for unit in job.plan if unit.stage.is_chunk and unit.first_frame >= first)
     if (heard := next(units, None)) is None:
         raise AlreadyMade(f"No chunk begins at {times[0]:g} seconds or after.", "prompts[0].at_seconds")
     kept = up_to(job.generation, free.first_frame)

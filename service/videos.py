@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from models.catalog import Stage
 from service.estimates import Pace, eta_s
-from service.jobs import Ancestry, Job, JobError, JobState, PromptAt, Record
+from service.jobs import Ancestry, Job, JobError, JobState, Made, PromptAt, Record
 from service.speed import realtime_factor, time_to_first_segment_s
-
-_CHUNK_STAGES = (Stage.INITIALIZE, Stage.STREAM)
 
 
 class Chunks(Record):
@@ -60,6 +57,7 @@ class Video(Record):
     chunks: Chunks
     frames: int  # that can be watched by now
     fps: int
+    output: Made  # size, fps and frames of the finished video, after interpolation and enlargement
     seed: int
     prompts: tuple[PromptAt, ...]
     ancestry: Ancestor | None
@@ -85,7 +83,7 @@ def video_of(
 ) -> Video:
     """A job as a client sees it. `pace` and `crowd` are for the ETA: `service.estimates`."""
     made = job.generation
-    is_chunk = [unit.stage in _CHUNK_STAGES for unit in job.plan]
+    is_chunk = [unit.stage.is_chunk for unit in job.plan]
     shared = job.ancestry.chunks if job.ancestry else 0
     return Video(
         id=job.id,
@@ -104,6 +102,7 @@ def video_of(
         chunks=Chunks(done=shared + sum(is_chunk[: job.units_done]), total=shared + sum(is_chunk)),
         frames=job.frames,
         fps=made.fps,
+        output=made.made,
         seed=made.seed,
         prompts=made.prompts,
         ancestry=Ancestor.of(job.ancestry, made.fps) if job.ancestry else None,

@@ -8,37 +8,44 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from service.jobs import Claim, Segment
+from models.units import Stage
+from service.jobs import Claim, Generation, Segment
 from service.objects import Objects, key
 from workers import media, provenance, quality
 from workers.workshop import Workshop
 
 
 def finish(shop: Workshop, claim: Claim) -> dict[str, object]:
-    """Write video, preview (where the video is a refined one) and thumbnail, and measure the video.
+    """Write video, preview (where the video is more than that) and thumbnail, and measure the video.
 
     What `UnitDone` is told: `artefacts` (name -> object key) and `quality`.
     """
     segments = [done.segment for done in shop.store.committed(claim.job.id) if done.segment is not None]
-    preview = [segment for segment in segments if segment.track == "preview"]
-    refined = [segment for segment in segments if segment.track == "refined"]
+    generation = claim.job.generation
+    first, *_, last = (*generation.tracks[:1], *generation.tracks)
+    preview, best = ([segment for segment in segments if segment.track == track] for track in (first, last))
     with tempfile.TemporaryDirectory(prefix="longtake-") as folder:
-        video = join(shop.objects, refined or preview, Path(folder) / "video.mp4")
-        provenance.attach(video, claim.job.generation, shop.settings, job_id=claim.job.id)
-        half = claim.job.generation.num_frames // 2 / claim.job.generation.fps
-        picture = media.thumbnail(video, at_seconds=half)
-        sheet = media.spritesheet(video, num_frames=claim.job.generation.num_frames)
+        video = join(shop.objects, best, Path(folder) / "video.mp4")
+        provenance.attach(video, generation, shop.settings, job_id=claim.job.id)
+        picture = media.thumbnail(video, at_seconds=generation.num_frames // 2 / generation.fps)
+        sheet = media.spritesheet(video, num_frames=generation.made.frames)
         artefacts = {
             "video": put(shop, claim, "video", "mp4", video),
             "thumbnail": put(shop, claim, "thumbnail", "jpg", picture),
             "spritesheet": put(shop, claim, "spritesheet", "jpg", sheet),
         }
-        if refined:
+        if last != first:
             small = join(shop.objects, preview, Path(folder) / "preview.mp4")
-            provenance.attach(small, claim.job.generation, shop.settings, job_id=claim.job.id)
+            provenance.attach(small, generation, shop.settings, job_id=claim.job.id)
             artefacts["preview"] = put(shop, claim, "preview", "mp4", small)
-        seams = {segment.first_frame for segment in segments} - {0}
+        seams = {seam(segment, generation) for segment in segments} - {0}
         return {"artefacts": artefacts, "quality": quality.measure(video, seams)}
+
+
+def seam(segment: Segment, generation: Generation) -> int:
+    """The frame of the finished video where a segment begins: what follows it was made apart from what went before."""
+    is_smoother = segment.track in (Stage.INTERPOLATE.track, Stage.UPSCALE.track)
+    return segment.first_frame * (1 if is_smoother else generation.interpolate)
 
 
 def join(objects: Objects, segments: list[Segment], target: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from models.catalog import Unit
+from models.units import Unit
 from service.errors import PolicyRefused
 from service.jobs import Job
 from service.plugin import Plugin

@@ -11,11 +11,12 @@ import hashlib
 import logging
 import time
 from contextlib import suppress
-from typing import Literal
+from typing import Any
 
 import torch
 
-from models.catalog import CatalogError, CheckpointError, Stage, Unit
+from models.catalog import CatalogError, CheckpointError
+from models.units import Stage, Unit
 from service import tracing
 from service.errors import PolicyRefused, ServiceError, StaleFence, StoreUnavailable
 from service.jobs import Claim, Job, Segment, UnitDone
@@ -84,7 +85,8 @@ def draw(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> dict[str, ob
     if len(made.frames):
         shop.frame_policy.check_frames(job, unit, made.frames)
         with tracing.step("encode"):
-            encoded = media.encode(made.frames, fps=job.generation.fps, first_frame=unit.first_frame)
+            fps = job.generation.fps_of(unit.stage)
+            encoded = media.encode(made.frames, fps=fps, first_frame=unit.first_frame)
         segment = put_segment(shop, claim, unit, encoded)
     state_key = key(job.tenant, job.id, "states", f"{unit.key}.f{claim.fence}.safetensors")
     shop.put(state_key, made.state)
@@ -95,7 +97,7 @@ def draw(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> dict[str, ob
 def put_segment(shop: Workshop, claim: Claim, unit: Unit, encoded: media.Encoded) -> Segment:
     """Store a segment, and before it the init that every segment of its track shares."""
     job = claim.job
-    track: Literal["preview", "refined"] = "refined" if unit.stage is Stage.REFINE else "preview"
+    track: Any = unit.stage.track
     init_sha256 = hashlib.sha256(encoded.init).hexdigest()
     init_key = key(job.tenant, job.id, track, f"init.{init_sha256[:16]}.mp4")  # a worker of another make has another
     segment_key = key(job.tenant, job.id, track, f"{unit.first_frame:08d}.f{claim.fence}.m4s")
@@ -108,7 +110,7 @@ def put_segment(shop: Workshop, claim: Claim, unit: Unit, encoded: media.Encoded
         init_key=init_key,
         first_frame=unit.first_frame,
         num_frames=unit.num_frames,
-        duration_s=unit.num_frames / job.generation.fps,
+        duration_s=unit.num_frames / job.generation.fps_of(unit.stage),
         bytes=len(encoded.segment),
         sha256=hashlib.sha256(encoded.segment).hexdigest(),
         init_sha256=init_sha256,

@@ -7,19 +7,24 @@ frames. Knows where things are, not what is done with them.
 from __future__ import annotations
 
 import logging
+import tempfile
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from models import catalog, pictures
-from models.catalog import Model, Unit
+from models import pictures
+from models.catalog import Model
 from models.first_chunk.source import Source
 from models.loading import load_pipeline
-from models.recipe import Recipe, RefineOptions, VideoRequest
+from models.recipe import Recipe
+from models.request import RefineOptions, VideoRequest
 from models.streaming_t2v.pipeline import StreamingPipeline
+from models.units import Unit
 from service import ids, images, tracing
 from service.database import connect
 from service.errors import StorageUnavailable
@@ -27,6 +32,7 @@ from service.jobs import Claim, Generation, Job
 from service.objects import Objects, open_objects
 from service.store import Store
 from service.telemetry import WorkerMetrics
+from workers import media
 from workers.lease import Lease
 from workers.memory import Recent
 from workers.policy import FramePolicy
@@ -34,7 +40,7 @@ from workers.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
-MODELS, RECIPES, STATES_BYTES = 2, 8, 256 << 20
+MODELS, SYSTEMS, RECIPES, STATES_BYTES = 2, 4, 8, 256 << 20
 
 
 @dataclass
@@ -49,7 +55,7 @@ class Workshop:
     draining: threading.Event = field(default_factory=threading.Event)
     states: Recent[tuple[str, str], bytes] = field(default_factory=lambda: Recent(STATES_BYTES, len))
     _pipelines: Recent[str, StreamingPipeline] = field(default_factory=lambda: Recent(MODELS))
-    _sources: Recent[str, Source | None] = field(default_factory=lambda: Recent(MODELS))
+    _sources: Recent[str, Source] = field(default_factory=lambda: Recent(SYSTEMS))
     _recipes: Recent[Generation, Recipe] = field(default_factory=lambda: Recent(RECIPES))
 
     @classmethod
@@ -72,16 +78,16 @@ class Workshop:
     def warm(self, model: Model) -> None:
         """Load a model before the first video needs it."""
         self._pipeline(model)
-        self._source(model)
+        self._load(model, model.systems)
 
     def recipe(self, job: Job) -> Recipe:
         """The recipe of a job; it keeps what is constant over the job's chunks, until the job is steered."""
         made = job.generation
-        model = catalog.find(made.model).at(made.size)
+        model = made.recipe()
 
         def write() -> Recipe:
-            request = replace(request_of(made), image=self._picture(made))
-            return Recipe(self._pipeline(model), model, request, self._source(model))
+            request = replace(request_of(made), image=self._picture(made), clip=self._clip(made))
+            return Recipe(self._pipeline(model), model, request, self._load(model, made.systems()))
 
         return self._recipes.get_or(made, write)
 
@@ -106,14 +112,25 @@ class Workshop:
         png = images.of(self.objects, generation)
         return None if png is None else np.asarray(pictures.decode(png))
 
+    def _clip(self, generation: Generation) -> np.ndarray | None:
+        """The clip that the video changes, as many of its frames as that takes."""
+        if generation.clip is None:
+            return None
+        with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+            file.write(self.objects.get(generation.clip.key))
+            file.flush()
+            return np.stack(list(islice(media.frames(Path(file.name)), generation.num_frames)))
+
     def _pipeline(self, model: Model) -> StreamingPipeline:
         return self._pipelines.get_or(model.checkpoint, lambda: load(model, self.settings))
 
-    def _source(self, model: Model) -> Source | None:
-        def fetch() -> Source | None:
-            return load_first_chunk(model, self.settings, beside=self._pipeline(model))
+    def _load(self, model: Model, systems: Collection[str]) -> dict[str, Source]:
+        """What draws beside the model's own networks."""
 
-        return self._sources.get_or(model.first_chunk, fetch)
+        def fetch(system: str) -> Source:
+            return load_system(model, system, self.settings, beside=self._pipeline(model))
+
+        return {system: self._sources.get_or(model.place(system), partial(fetch, system)) for system in systems}
 
 
 def load(model: Model, settings: WorkerSettings) -> StreamingPipeline:
@@ -126,15 +143,12 @@ def load(model: Model, settings: WorkerSettings) -> StreamingPipeline:
     return pipeline
 
 
-def load_first_chunk(model: Model, settings: WorkerSettings, beside: StreamingPipeline) -> Source | None:
-    """What draws a model's first chunk, where it is not the checkpoint's own network; on the device beside that."""
-    if model.first_chunk == catalog.OWN:
-        return None
+def load_system(model: Model, system: str, settings: WorkerSettings, beside: StreamingPipeline) -> Source:
+    """A system's weights, on the device beside the pipeline."""
     from models.first_chunk.loading import load_source
 
-    device = None if settings.device == "auto" else settings.device
-    path = settings.checkpoints.get(model.first_chunk, model.first_chunk)
-    return load_source(model.first_chunk, path, device=device, memory=beside.memory)
+    device, name = (None if settings.device == "auto" else settings.device), model.place(system)
+    return load_source(system, settings.checkpoints.get(name, name), device=device, memory=beside.memory)
 
 
 def request_of(generation: Generation) -> VideoRequest:
@@ -151,4 +165,8 @@ def request_of(generation: Generation) -> VideoRequest:
         guidance_scale=generation.guidance_scale,
         anchor_guidance_scale=generation.anchor_guidance_scale,
         refine=RefineOptions(refine.steps, refine.strength, refine.blending) if refine else None,
+        interpolate=generation.interpolate,
+        upscale=generation.upscale,
+        rate=generation.rate,
+        motion=generation.motion,
     )

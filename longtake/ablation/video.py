@@ -23,8 +23,9 @@ from models.evaluation.following import held_out_captions, roll_out, score_roll_
 from models.evaluation.gauge import Figures, Gauge, measure
 from models.evaluation.likeness import Likeness
 from models.evaluation.mawe import FlowMagnitude
-from models.recipe import Recipe, default_request
+from models.recipe import Recipe
 from models.refinement.apart import joints, refine_apart
+from models.request import default_request
 from models.shapes.language import Caption
 from models.streaming_t2v.anchor import embed_anchor
 from models.streaming_t2v.pipeline import StreamingPipeline

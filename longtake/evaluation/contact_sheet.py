@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from models import catalog
-from models.recipe import Recipe, default_request
+from models.recipe import Recipe
+from models.request import default_request
 
 ROW_CAPTION = 14  # pixels
 

@@ -17,7 +17,8 @@ import torch
 from models import catalog
 from models.evaluation.difference import seam_ratio
 from models.evaluation.drift import drift
-from models.recipe import Recipe, default_request
+from models.recipe import Recipe
+from models.request import default_request
 from models.shapes import tracker, world
 from models.shapes.language import Caption
 

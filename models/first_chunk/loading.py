@@ -10,8 +10,17 @@ from pathlib import Path
 
 import torch
 
-from models.catalog import ANIMATEDIFF, SVD, TEXT2VIDEO_ZERO, VIDEOCRAFTER, VIDEOCRAFTER_I2V, CheckpointError
-from models.first_chunk import animatediff, svd, text2video_zero, videocrafter
+from models.catalog import (
+    ANIMATEDIFF,
+    INSTRUCT_PIX2PIX,
+    MAKE_A_VIDEO,
+    SVD,
+    TEXT2VIDEO_ZERO,
+    VIDEOCRAFTER,
+    VIDEOCRAFTER_I2V,
+    CheckpointError,
+)
+from models.first_chunk import animatediff, instruct_pix2pix, make_a_video, svd, text2video_zero, videocrafter
 from models.first_chunk.source import Source
 from models.loading import find_checkpoint
 from models.memory import placement, presets
@@ -22,6 +31,8 @@ SOURCES: dict[str, Callable[..., Source]] = {
     TEXT2VIDEO_ZERO: text2video_zero.load,
     VIDEOCRAFTER: videocrafter.load,
     VIDEOCRAFTER_I2V: videocrafter.load,
+    MAKE_A_VIDEO: make_a_video.load,
+    INSTRUCT_PIX2PIX: instruct_pix2pix.load,
 }
 
 

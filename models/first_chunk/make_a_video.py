@@ -41,7 +41,7 @@ class MakeAVideo:
             prompt=wish.prompt,
             negative_prompt=wish.negative_prompt,
             frames=wish.num_frames,
-            fps=self.fps,
+            fps=wish.rate or self.fps,
             seed=wish.seed,
             steps=wish.steps,
             guidance_scale=wish.guidance_scale,

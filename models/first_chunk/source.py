@@ -17,7 +17,12 @@ from models.streaming_t2v.sampler import OnStep
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the first chunk is to show, and how it is to be drawn. image: uint8 [h, w, 3], of any size."""
+    """What a chunk is to show, and how it is to be drawn.
+
+    image: uint8 [h, w, 3], of any size. index: of the chunk, each of which has noise of its own. rate: frames a second
+    that motion is drawn for, by networks that hear it: at half the rate all moves twice as far. motion: of the camera,
+    right and down a frame in 1/512 of the frame, for Text2Video-Zero. None: the system's own.
+    """
 
     prompt: str
     negative_prompt: str
@@ -28,6 +33,9 @@ class Wish:
     seed: int
     steps: int
     guidance_scale: float  # by the text; a source that reads none has its own
+    index: int = 0
+    rate: float | None = None
+    motion: tuple[float, float] | None = None
 
     def near(self, trained: int) -> tuple[int, int]:
         """Height and width in the shape wished for, of which a network draws best that was trained at that size.
@@ -40,7 +48,7 @@ class Wish:
 
     def noise(self, *shape: int) -> torch.Tensor:
         """What sampling starts from."""
-        return noise.gaussian(shape, seed=self.seed, stage="first-chunk", index=0)
+        return noise.gaussian(shape, seed=self.seed, stage="first-chunk", index=self.index)
 
 
 class Source(Protocol):

@@ -32,12 +32,17 @@ class Text2VideoZeroSource:
 
     def draw(self, wish: Wish, on_step: OnStep) -> np.ndarray:
         """uint8 [F, H, W, 3]. on_step counts looks of the network, of which there are more than `wish.steps`."""
+        made = self.shot(wish).generate(wish.prompt, wish.negative_prompt, num_frames=wish.num_frames, on_step=on_step)
+        return pixels.fit(np.concatenate(list(made)), wish.height, wish.width)
+
+    def shot(self, wish: Wish) -> Text2VideoZero:
+        """What draws the video that is wished for, a part at a time."""
         steps = min(max(wish.steps, STEPS[0]), STEPS[1])
         options = replace(self.options, steps=steps, guidance_scale=wish.guidance_scale)
+        if wish.motion is not None:
+            options = replace(options, motion=wish.motion)
         height, width = wish.near(self.pipeline.unet.config.sample_size * self.pipeline.vae_scale_factor)
-        shot = Text2VideoZero(self.pipeline, options, height=height, width=width, seed=wish.seed)
-        made = shot.generate(wish.prompt, wish.negative_prompt, num_frames=wish.num_frames, on_step=on_step)
-        return pixels.fit(np.concatenate(list(made)), wish.height, wish.width)
+        return Text2VideoZero(self.pipeline, options, height=height, width=width, seed=wish.seed)
 
 
 def load(folder: str, **options: Any) -> Text2VideoZeroSource:

@@ -44,7 +44,8 @@ class VideoCrafter:
             seed=wish.seed,
             steps=min(max(wish.steps, FEWEST_STEPS), self._most_steps),
             guidance_scale=wish.guidance_scale,
-            fps=self.fps,
+            fps=wish.rate or self.fps,
+            index=wish.index,
         )
         return pixels.fit(draw(self.pipeline, clip, on_step)[: wish.num_frames], wish.height, wish.width)
 

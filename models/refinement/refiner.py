@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models import catalog, noise, pixels
+from models import noise, pixels, units
 from models.refinement import blending
 from models.refinement.blending import Blend, Node, Span, State
 from models.refinement.guidance import guide
@@ -93,7 +93,7 @@ class Refiner:
         settings: RefinerSettings | None = None,
     ):
         self.settings = settings or RefinerSettings()
-        self.windows = catalog.windows(num_frames, self.settings.window_frames, self.settings.window_overlap)
+        self.windows = units.windows(num_frames, self.settings.window_frames, self.settings.window_overlap)
         self._unet, self._vae, self._schedule = unet, vae, schedule
         self._seed_at: SeedAt = seed if callable(seed) else lambda frame: seed
         self._size, self._first = (height, width), first_frame

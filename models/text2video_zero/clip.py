@@ -61,13 +61,16 @@ class Follower:
         return self._chunks(given, counted(on_step, how_many(len(given), self.chunk_frames) * self.steps))
 
     @torch.no_grad()
-    def _chunks(self, given: np.ndarray, on_step: OnStep) -> Iterator[np.ndarray]:
-        encoder, vae = self.parts.text_encoder, self.parts.vae
+    def chunk(self, given: np.ndarray, on_step: OnStep) -> np.ndarray:  # uint8 [F, H, W, 3]
+        """As many frames, drawn along those given, of which the first is the first of the whole clip."""
+        encoder = self.parts.text_encoder
         length = encoder.config.max_position_embeddings
         tokens = text.encode(self.parts.tokenizer, encoder, list(self.prompts), length).tokens
+        return pixels.decode(self.parts.vae, self._drawn(given, tokens, on_step)[0], batch=8)
+
+    def _chunks(self, given: np.ndarray, on_step: OnStep) -> Iterator[np.ndarray]:
         for span in chunks(len(given), self.chunk_frames):
-            made = self._drawn(_with_first(given, span), tokens, on_step)
-            yield pixels.decode(vae, made[0, :, -len(span) :], batch=8)
+            yield self.chunk(_with_first(given, span), on_step)[-len(span) :]
 
     def _drawn(self, frames: np.ndarray, tokens: Tensor, on_step: OnStep) -> Tensor:
         """The latents of frames drawn together, [1, C, F, h, w]; the first of them is the first of all."""

@@ -55,8 +55,13 @@ def edit(
     parts: `parts.load`'s with `shown`. Raises ValueError for frames of another kind, or whose sides are no multiples
     of 8.
     """
-    how = options or EditOptions()
-    follower = Follower(
+    follow = follower(parts, instruction, negative_prompt, seed=seed, how=options or EditOptions())
+    return follow.follow(frames, on_step)
+
+
+def follower(parts: Any, instruction: str, negative_prompt: str, *, seed: int, how: EditOptions) -> Follower:
+    """What changes any part of a clip; its chunks depend on the first frame alone, and not on each other."""
+    return Follower(
         parts,
         lambda chunk: Shown(parts, chunk),
         [instruction, negative_prompt, negative_prompt],
@@ -66,7 +71,6 @@ def edit(
         chunk_frames=how.chunk_frames,
         seed=seed,
     )
-    return follower.follow(frames, on_step)
 
 
 def by_text_and_picture(text_scale: float, picture_scale: float) -> Guide:

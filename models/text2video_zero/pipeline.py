@@ -74,13 +74,18 @@ class Text2VideoZero:
         on_step: (network passes done, of how many in the whole video). Raises ValueError for no frames at all.
         """
         of_chunks = how_many(num_frames, self.options.chunk_frames)
-        count = counted(on_step, len(self._opening) + of_chunks * self.passes_a_chunk)
+        count = counted(on_step, self.passes_to_begin + of_chunks * self.passes_a_chunk)
         return self._chunks(num_frames, self.read(prompt, negative_prompt), count)
 
     def _chunks(self, num_frames: int, tokens: Tensor, on_step: OnStep) -> Iterator[np.ndarray]:
         state = self.begin(tokens, on_step)
         for frames in chunks(num_frames, self.options.chunk_frames):
             yield self.chunk(state, frames, tokens, on_step)
+
+    @property
+    def passes_to_begin(self) -> int:
+        """How many times the network looks at the first frame alone."""
+        return len(self._opening)
 
     @property
     def passes_a_chunk(self) -> int:

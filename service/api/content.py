@@ -101,10 +101,10 @@ def file(
 
 
 def _finished_part(use: Services, job: Job) -> list[Segment]:
-    """The segments of the track that got further."""
+    """The segments of the track that got furthest, the best of those."""
     made = [done.segment for done in use.store.finished_part(job.tenant, job.id) if done.segment]
-    tracks = [[segment for segment in made if segment.track == track] for track in ("refined", "preview")]
-    return max(tracks, key=lambda track: sum(segment.num_frames for segment in track))
+    tracks = [[segment for segment in made if segment.track == track] for track in reversed(job.generation.tracks)]
+    return max(tracks, key=lambda track: round(sum(segment.duration_s for segment in track), 3))
 
 
 def _joined(use: Services, segments: list[Segment], filename: str) -> Response:

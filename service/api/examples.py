@@ -18,7 +18,7 @@ from service.api.schemas import Body, BranchVideo, CreateVideo, ExtendVideo, Rem
 from service.api.takes import SteeredVideo, TakesEffect
 from service.api.videos import Deleted, VideoList
 from service.api.webhooks import DeliveryList, DeliveryView, Secrets
-from service.jobs import JobState
+from service.jobs import JobState, Made
 from service.outbox import Attempt, DeliveryState
 from service.videos import Chunks, Usage, Video
 
@@ -29,7 +29,8 @@ _ORDERED_AT = 1795270833
 
 _VIDEO = Video(
     id=_ID, model=DEFAULT_MODEL, status=JobState.IN_PROGRESS, progress=40, prompt=_CIRCLE, prompts=(), size="64x64",
-    seconds="8", fps=8, seed=7, metadata={"scene": "12"}, created_at=_ORDERED_AT, started_at=_ORDERED_AT + 1,
+    seconds="8", fps=8, output=Made(size="64x64", fps=8, frames=64), seed=7, metadata={"scene": "12"},
+    created_at=_ORDERED_AT, started_at=_ORDERED_AT + 1,
     first_frame_at=_ORDERED_AT + 2, completed_at=None, expires_at=None, error=None, stage="stream",
     chunks=Chunks(done=3, total=7), frames=32, ancestry=None, queue_position=None, eta_s=1.9,
     stream_url=f"https://videos.example/v1/videos/{_ID}/stream.m3u8?token=1795356000-c2lnbmF0dXJl",
@@ -39,7 +40,7 @@ _DELIVERY = DeliveryView(
     id=_EVENT, type="video.completed", video_id=_ID, url="https://videos.example/hook", created_at=_ORDERED_AT + 5,
     state=DeliveryState.DELIVERED, attempts=[Attempt(at=_ORDERED_AT + 5.2, seconds=0.1, status=204)],
 )  # fmt: skip
-_MODEL = card(MODELS[DEFAULT_MODEL])
+_MODEL = card(MODELS[DEFAULT_MODEL], ())
 _SECRET = "whsec_bm8gc2VjcmV0LCBvbmx5IGFuIGV4YW1wbGUh"  # noqa: S105  # of nobody
 _ENDS: dict[str, Any] = {"has_more": False}
 

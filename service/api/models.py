@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from models import catalog
+from models import catalog, units
 from models.catalog import Model
 from service.api.deps import ServicesDep, TenantDep
 from service.api.refusals import refuses
@@ -37,6 +38,18 @@ class Limits(BaseModel):
     new_frames: int  # that each chunk after the first adds
 
 
+class RecipeCard(BaseModel):
+    """The systems that make a video, and those that a request may name instead, as far as their weights are here."""
+
+    first_chunk: str
+    streamer: str
+    first_chunks: list[str]
+    streamers: list[str]
+    interpolate: list[int]  # frames made of one
+    upscale: list[int]  # factors of both sides
+    inputs: list[str]  # what it makes a video from: text, image
+
+
 class ModelCard(BaseModel):
     id: str
     object: Literal["model"] = "model"
@@ -44,6 +57,7 @@ class ModelCard(BaseModel):
     description: str
     licence: str
     stages: list[str]
+    recipe: RecipeCard
     limits: Limits
 
 
@@ -57,7 +71,7 @@ def list_models(use: ServicesDep, tenant: TenantDep) -> ModelList:
     """Every model that is offered here, the default one first."""
     models = catalog.offered(use.settings.checkpoints)
     names = sorted(models, key=lambda name: name != catalog.DEFAULT_MODEL)
-    return ModelList(data=[card(models[name]) for name in names])
+    return ModelList(data=[card(models[name], use.settings.checkpoints) for name in names])
 
 
 @router.get("/{model_id:path}")
@@ -66,10 +80,10 @@ def get_model(model_id: str, use: ServicesDep, tenant: TenantDep) -> ModelCard:
     models = catalog.offered(use.settings.checkpoints)
     if model_id not in models:
         raise NotFound(f"There is no model '{model_id[:100]}'; there is {', '.join(models)}.", "model")
-    return card(models[model_id])
+    return card(models[model_id], use.settings.checkpoints)
 
 
-def card(model: Model) -> ModelCard:
+def card(model: Model, places: Collection[str]) -> ModelCard:
     """What a client is told of a model."""
     same_name = {name: getattr(model, name) for name in Limits.model_fields if hasattr(model, name)}
     own = {
@@ -82,6 +96,24 @@ def card(model: Model) -> ModelCard:
         id=model.name,
         description=model.description,
         licence=model.licence,
-        stages=[str(stage) for stage in catalog.Stage],
+        stages=[str(stage) for stage in units.Stage],
+        recipe=recipe_card(model, places),
         limits=Limits(**(same_name | own)),
+    )
+
+
+def recipe_card(model: Model, places: Collection[str]) -> RecipeCard:
+    """What a request may combine here."""
+    others = {*model.first_chunks, *model.streamers} - {catalog.OWN, catalog.STREAMING}
+    here = {system for system in others if catalog.is_here(model.place(system), places)}
+    here |= {catalog.OWN, catalog.STREAMING}
+    enlarges = catalog.is_here(model.place(catalog.MAKE_A_VIDEO), places)
+    return RecipeCard(
+        first_chunk=model.first_chunk,
+        streamer=model.streamer,
+        first_chunks=[system for system in model.first_chunks if system in here],
+        streamers=[system for system in model.streamers if system in here],
+        interpolate=list(range(2, model.max_interpolate + 1)) if enlarges else [],
+        upscale=list(model.upscales) if enlarges else [],
+        inputs=list(model.inputs),
     )

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from models import catalog
 from models.catalog import CatalogError, Model
 from service import ids
-from service.api.schemas import CreateVideo, Handling, ImageReference, RefineOptions, Webhook
+from service.api.schemas import CreateVideo, Handling, ImageReference, Recipe, RefineOptions, Webhook
 from service.errors import DeliveryRefused, InvalidRequest
 from service.jobs import Ancestry, Generation, Job, PromptAt, Refine, WebhookTarget
 from service.lineage import Heir
@@ -28,15 +28,18 @@ MAX_PROMPTS_CHARS = 8000  # of all prompts together, so that an event stays smal
 def job_of(order: CreateVideo, tenant: str, settings: Settings, *, with_image: bool = False) -> Job:
     """The job that does what was ordered. Raises `InvalidRequest` naming the field and what is allowed."""
     with refusals():
-        model = catalog.find(order.model or catalog.DEFAULT_MODEL, catalog.offered(settings.checkpoints))
+        model = _composed(order, settings)
         catalog.check_image(model, with_image)
+        catalog.check_later(model, order.interpolate, order.upscale, settings.checkpoints)
         return _job(_generation(order, model), tenant, order, settings)
 
 
 def child_of(heir: Heir, parent: Job, order: Handling, settings: Settings) -> Job:
     """The job that makes a video from another. Raises `InvalidRequest` where its model cannot, or is gone."""
     with refusals():
-        model = catalog.find(heir.generation.model, catalog.offered(settings.checkpoints))
+        made = heir.generation
+        catalog.find(made.model, catalog.offered(settings.checkpoints))
+        model = made.recipe()
         catalog.check_frames(model, heir.generation.num_frames, "seconds")
         catalog.check_image(model, heir.generation.image is not None)
         check_prompts(heir.generation)
@@ -101,6 +104,7 @@ def _job(
 def _generation(order: CreateVideo, model: Model) -> Generation:
     num_frames = _num_frames(order, model)
     refine = _refine(order, model)
+    recipe = order.recipe or Recipe()
     return Generation(
         model=model.name,
         prompt=_prompt(order.prompt, model, "prompt"),
@@ -116,7 +120,49 @@ def _generation(order: CreateVideo, model: Model) -> Generation:
             "anchor_guidance_scale", order.anchor_guidance_scale, model, model.default_anchor_guidance_scale
         ),
         refine=refine,
+        first_chunk=recipe.first_chunk,
+        streamer=recipe.streamer,
+        rate=_rate(recipe.rate, model),
+        motion=_motion(recipe.motion, model),
+        interpolate=order.interpolate,
+        upscale=order.upscale,
     )
+
+
+def _composed(order: CreateVideo, settings: Settings) -> Model:
+    """The model with the systems of the order's recipe."""
+    offered, recipe = catalog.offered(settings.checkpoints), order.recipe or Recipe()
+    model = catalog.find(order.model or catalog.DEFAULT_MODEL, offered)
+    return catalog.placed(model.composed(recipe.first_chunk, recipe.streamer), settings.checkpoints)
+
+
+def _rate(rate: float | None, model: Model) -> float | None:
+    if rate is None:
+        return None
+    heard, (least, most) = catalog.HEAR_RATE & model.systems, catalog.RATES
+    if not heard:
+        raise InvalidRequest(
+            f"recipe.rate is for {catalog.listed(sorted(catalog.HEAR_RATE))}, and this recipe has none of them.",
+            "recipe.rate",
+            "unknown_recipe",
+        )
+    if not least <= rate <= most:
+        raise InvalidRequest(
+            f"recipe.rate is {rate:g}; {least:g} to {most:g} are possible.", "recipe.rate", "out_of_range"
+        )
+    return rate
+
+
+def _motion(motion: tuple[float, float] | None, model: Model) -> tuple[float, float] | None:
+    if motion is None:
+        return None
+    if catalog.TEXT2VIDEO_ZERO not in model.systems:
+        said = f"recipe.motion is for {catalog.TEXT2VIDEO_ZERO}, which this recipe does not have."
+        raise InvalidRequest(said, "recipe.motion", "unknown_recipe")
+    if not all(abs(moved) <= catalog.MAX_MOTION for moved in motion):
+        said = f"recipe.motion is {list(motion)}; each is -{catalog.MAX_MOTION} to {catalog.MAX_MOTION}."
+        raise InvalidRequest(said, "recipe.motion", "out_of_range")
+    return motion
 
 
 def _num_frames(order: CreateVideo, model: Model) -> int:

@@ -45,6 +45,21 @@ class RefineOptions(Body):
     blending: Literal["randomized", "paper", "middle"] = "randomized"
 
 
+class Recipe(Body):
+    """The systems that make the video, by name; what is left out is the model's own (`recipe` of GET /v1/models)."""
+
+    first_chunk: Annotated[str | None, Field(max_length=64)] = None
+    streamer: Annotated[str | None, Field(max_length=64)] = None
+    rate: Annotated[
+        Finite | None,
+        Field(description="Frames a second that motion is drawn for, by systems that hear it: less moves further."),
+    ] = None
+    motion: Annotated[
+        tuple[Finite, Finite] | None,
+        Field(description="Text2Video-Zero: what the camera moves right and down a frame, in 1/512 of the frame."),
+    ] = None
+
+
 class Webhook(Body):
     """Where events of this video are posted; the end of it where `events` is left out."""
 
@@ -68,6 +83,20 @@ Seconds = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]}),
 ]
 
+
+def _times(value: Any) -> Any:
+    """False is once; true says nothing of how many times."""
+    if value is True:
+        raise ValueError("give a number of times, or false")
+    return 1 if value is False else value
+
+
+#: How many times as much; once changes nothing.
+Times = Annotated[
+    int,
+    BeforeValidator(_times),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": False}], "default": 1}),
+]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Prompts = Annotated[list[PromptFrom], Field(max_length=50)]
 
@@ -117,7 +146,9 @@ class CreateVideo(Handling):
     guidance_scale: Finite | None = None
     anchor_guidance_scale: Finite | None = None
     refine: Refinement | None = None
-    interpolate: Literal[False] = False
+    recipe: Recipe | None = None
+    interpolate: Times = 1
+    upscale: Times = 1
 
 
 class Parent(Body):

@@ -27,7 +27,7 @@ from service.jobs import Job, Segment
 from service.policy import check_watchable
 from service.reels import Reels
 
-Track = Literal["preview", "refined"]
+Track = Literal["preview", "refined", "interpolated", "upscaled"]
 
 #: The first request waits so long for the first segment. A player that is answered with an empty playlist tries again
 #: a few times (hls.js) or gives up (ffmpeg); after a 404 none tries again. Below the 20 s that hls.js waits.
@@ -71,7 +71,7 @@ async def stream(video_id: VideoId, request: Request, use: ServicesDep, who: Vie
         job, tracks = await run_in_threadpool(_look, use, reels, who, video_id)
     if job.state.is_terminal and not any(tracks.values()):
         raise NotFound(f"The video {job.state} before there was anything to see.", "id")
-    if job.generation.refine:
+    if len(job.generation.tracks) > 1:
         return _playlist(playlists.master(job, tracks, who.link))
     return _playlist(playlists.media(job, tracks["preview"], who.link))
 

@@ -24,7 +24,8 @@ from longtake.checkpoints import conversion, shards
 from longtake.command import main
 from models import catalog
 from models.loading import load_pipeline
-from models.recipe import Recipe, RefineOptions, default_request
+from models.recipe import Recipe
+from models.request import RefineOptions, default_request
 from tests.support import released, sparse
 from tests.support.released import Size
 

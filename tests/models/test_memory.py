@@ -29,7 +29,8 @@ from models.memory.placement import OneByOne, place, place_beside
 from models.memory.presets import AUTO, LARGE, MEDIUM, PRESETS, SMALL, Preset
 from models.memory.published import NETWORKS
 from models.memory.stages import Work, loads
-from models.recipe import Recipe, RefineOptions, VideoRequest
+from models.recipe import Recipe
+from models.request import RefineOptions, VideoRequest
 from models.streaming_t2v.pipeline import StreamingPipeline
 from service.settings import Settings
 from tests.support import checkpoint, sources

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from models import catalog, state
-from models.catalog import Stage
-from models.recipe import Recipe, RefineOptions, VideoRequest
+from models.recipe import Recipe
+from models.request import RefineOptions, VideoRequest
+from models.units import Stage
 
 MODEL = catalog.find("tiny-shapes")
 REQUEST = VideoRequest(

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from models import catalog
+from models import units
 from models.refinement import blending
 from models.refinement.guidance import guide
 from models.refinement.schedule import LogSNRCosineSchedule
@@ -67,7 +67,7 @@ def blend(recording: Recording, schedule: LogSNRCosineSchedule) -> blending.Blen
         return advance(steps[s], x, x0, history, noise)
 
     return blending.Blend(
-        catalog.windows(config["num_frames"], config["chunk"], config["overlap"]),
+        units.windows(config["num_frames"], config["chunk"], config["overlap"]),
         config["steps"],
         denoise=denoise,
         advance=move,

@@ -14,8 +14,8 @@ import redis
 from prometheus_client import CollectorRegistry
 
 from models import catalog
-from models.catalog import Stage, Unit
 from models.recipe import UnitResult
+from models.units import Stage, Unit
 from service import ids
 from service.database import connect
 from service.jobs import Generation, Job, Refine

@@ -12,7 +12,8 @@ from PIL import Image
 from prometheus_client import CollectorRegistry
 
 from models import catalog, pictures, state
-from models.recipe import Recipe, default_request
+from models.recipe import Recipe
+from models.request import default_request
 from service import ids, images
 from service.jobs import Job, JobState, PromptAt
 from service.objects import open_objects

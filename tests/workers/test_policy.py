@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from celery import Celery
 
-from models.catalog import Unit
 from models.recipe import UnitResult
+from models.units import Unit
 from service import lineage, queue
 from service.errors import PolicyRefused, Withheld
 from service.jobs import Job, JobState

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.catalog import Unit
 from models.recipe import UnitResult
+from models.units import Unit
 from service.jobs import Job, JobState
 from tests.workers.conftest import DrawingShop, OnStep, make_job
 from workers import media, quality

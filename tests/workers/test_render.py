@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from models import catalog
-from models.catalog import CatalogError, CheckpointError, Unit
+from models.catalog import CatalogError, CheckpointError
+from models.units import Unit
 from service import jobs
 from service.errors import StorageUnavailable, StoreUnavailable
 from service.jobs import Claim, Job, JobState, UnitDone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.first_chunk.source import Wish
-from models.recipe import VideoRequest
+from models.request import VideoRequest
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (80, 120, 3), dtype=np.uint8)
 REQUEST = VideoRequest(

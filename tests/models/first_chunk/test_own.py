@@ -10,7 +10,8 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 
 from models import catalog, noise, pixels
-from models.recipe import Recipe, VideoRequest
+from models.recipe import Recipe
+from models.request import VideoRequest
 from models.streaming_t2v.text import encode
 
 MODEL = replace(catalog.find("tiny-shapes"), first_chunk_guidance_scale=9.0, eta=1.0, hold_known_frames=False)

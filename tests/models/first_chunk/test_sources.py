@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from models import catalog
-from models.catalog import CatalogError, CheckpointError, Stage
+from models.catalog import CatalogError, CheckpointError
 from models.first_chunk.loading import SOURCES, load_source
 from models.first_chunk.svd import StableVideoDiffusion
 from models.recipe import Recipe
+from models.request import Brief
+from models.units import Stage
 from tests.models.first_chunk.asked import PICTURE, REQUEST, WISH
 from tests.support import sources
 
@@ -41,7 +43,7 @@ def case(request):
 
 def made(pipeline, case, **changes):
     source, model, request = case
-    results = Recipe(pipeline, model, replace(request, **changes), source).generate()
+    results = Recipe(pipeline, model, replace(request, **changes), {model.first_chunk: source}).generate()
     return np.concatenate([result.frames for unit, result in results if unit.stage is not Stage.REFINE])
 
 
@@ -49,8 +51,8 @@ def test_the_streaming_network_goes_on_from_it(pipeline, case):
     frames = made(pipeline, case)
     assert frames.shape == (24, 64, 64, 3) and frames.dtype == np.uint8
     source, model, request = case
-    recipe = Recipe(pipeline, model, request, source)
-    wish = recipe._wish()
+    recipe = Recipe(pipeline, model, request, {model.first_chunk: source})
+    wish = Brief(recipe.model, recipe.request).wish()
     assert np.array_equal(frames[:16], source.draw(wish, lambda *_: None))
 
 
@@ -64,8 +66,10 @@ def test_the_same_request_gives_the_same_frames_and_another_seed_others(pipeline
 def test_any_unit_may_be_made_by_another_worker(pipeline, case):
     source, model, request = case
     states = {}
-    for unit, result in Recipe(pipeline, model, request, source).generate():
-        again = Recipe(pipeline, model, request, source).run(unit, {key: states[key] for key in unit.needs})
+    for unit, result in Recipe(pipeline, model, request, {model.first_chunk: source}).generate():
+        again = Recipe(pipeline, model, request, {model.first_chunk: source}).run(
+            unit, {key: states[key] for key in unit.needs}
+        )
         assert np.array_equal(again.frames, result.frames) and again.state == result.state
         states[unit.key] = result.state
 
@@ -111,7 +115,7 @@ def test_a_picture_begins_a_video_of_animatediffs_model_instead_of_it(pipeline, 
 
 def test_a_model_that_begins_with_a_picture_asks_for_one(pipeline, svd):
     with pytest.raises(CatalogError, match="goes on from a picture, and none is given") as refused:
-        Recipe(pipeline, PICTURED, REQUEST, svd)
+        Recipe(pipeline, PICTURED, REQUEST, {PICTURED.first_chunk: svd})
     assert refused.value.code == "image_needed"
 
 
@@ -146,4 +150,6 @@ def test_another_folder_is_refused_in_one_sentence(tmp_path):
 
 
 def test_every_source_that_a_model_begins_with_can_be_loaded():
-    assert set(SOURCES) == {model.first_chunk for model in catalog.MODELS.values()} - {catalog.OWN}
+    named = {name for model in catalog.MODELS.values() for name in (*model.first_chunks, *model.streamers)}
+    named |= {system for model in catalog.MODELS.values() for system in model.systems}
+    assert set(SOURCES) == named - {catalog.OWN, catalog.STREAMING} | {catalog.MAKE_A_VIDEO, catalog.INSTRUCT_PIX2PIX}

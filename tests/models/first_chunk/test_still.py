@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from models import catalog, state
-from models.recipe import Recipe, VideoRequest
+from models import catalog, state, units
+from models.recipe import Recipe
+from models.request import VideoRequest
 from models.streaming_t2v.anchor import embed_anchor
 
 MODELS = {
@@ -95,8 +96,8 @@ def test_progress_counts_both_passes_and_may_stop_the_work(pipeline, model):
 
 
 def test_a_refined_video_begins_with_the_picture_too(pipeline, model):
-    from models.recipe import RefineOptions
+    from models.request import RefineOptions
 
     made = results(pipeline, model, num_frames=17, refine=RefineOptions(1, 0.1))
-    refined = [result.frames for unit, result in made if unit.stage is catalog.Stage.REFINE]
+    refined = [result.frames for unit, result in made if unit.stage is units.Stage.REFINE]
     assert np.concatenate(refined).shape == (17, 128, 128, 3)

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from models import catalog
-from models.catalog import Stage
 from models.first_chunk import text2video_zero
 from models.first_chunk.text2video_zero import Text2VideoZeroSource
 from models.memory import placement, presets
 from models.recipe import Recipe
+from models.request import Brief
 from models.text2video_zero.options import Options
+from models.units import Stage
 from tests.models.first_chunk.asked import REQUEST, WISH
 from tests.support import sources
 
@@ -38,11 +39,11 @@ def drawn(source, wish=WISH):
 
 
 def test_the_streaming_network_goes_on_from_it(pipeline, source):
-    recipe = Recipe(pipeline, MODEL, REQUEST, source)
+    recipe = Recipe(pipeline, MODEL, REQUEST, {MODEL.first_chunk: source})
     made = [result.frames for unit, result in recipe.generate() if unit.stage is not Stage.REFINE]
     frames = np.concatenate(made)
     assert frames.shape == (24, 64, 64, 3) and frames.dtype == np.uint8
-    assert np.array_equal(frames[:16], drawn(source, recipe._wish()))
+    assert np.array_equal(frames[:16], drawn(source, Brief(recipe.model, recipe.request).wish()))
 
 
 def test_the_same_wish_gives_the_same_frames_and_another_seed_others(source):

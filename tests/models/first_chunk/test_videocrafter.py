@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from models import catalog
-from models.catalog import CheckpointError, Stage
+from models.catalog import CheckpointError
 from models.first_chunk import videocrafter
 from models.memory import placement, presets
 from models.recipe import Recipe
+from models.request import Brief
 from models.streaming_t2v.sampler import ignore
+from models.units import Stage
 from tests.models.first_chunk.asked import PICTURE, REQUEST, WISH
 from tests.support import videocrafter as folders
 
@@ -83,11 +85,11 @@ def test_it_draws_the_same_where_its_weights_are_fetched_layer_by_layer(tmp_path
 
 
 def test_the_streaming_network_goes_on_from_it(pipeline, from_text):
-    recipe = Recipe(pipeline, BEGUN, REQUEST, from_text)
+    recipe = Recipe(pipeline, BEGUN, REQUEST, {BEGUN.first_chunk: from_text})
     made = [result.frames for unit, result in recipe.generate() if unit.stage is not Stage.REFINE]
     frames = np.concatenate(made)
     assert frames.shape == (24, 64, 64, 3)
-    assert np.array_equal(frames[:16], from_text.draw(recipe._wish(), ignore))
+    assert np.array_equal(frames[:16], from_text.draw(Brief(recipe.model, recipe.request).wish(), ignore))
 
 
 def test_a_network_that_draws_from_a_picture_asks_for_one(from_picture):

@@ -12,11 +12,13 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
 from models import catalog
-from models.catalog import CheckpointError, Stage
-from models.recipe import Recipe, RefineOptions, VideoRequest
+from models.catalog import CheckpointError
+from models.recipe import Recipe
 from models.refinement.betas import levels_of
 from models.refinement.schedule import LogSNRCosineSchedule
 from models.refinement.solver import advance, solver_steps
+from models.request import RefineOptions, VideoRequest
+from models.units import Stage
 from tests.support.checkpoint import wake_zeros
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}

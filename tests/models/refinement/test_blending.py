@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from models import catalog, noise
+from models import noise, units
 from models.refinement import blending
 from models.refinement.blending import Blend, Node
 from models.refinement.schedule import LogSNRCosineSchedule
@@ -22,7 +22,7 @@ class Film:
     """A video to refine: its noised latents, a denoiser that mixes the frames of a window, and its walker."""
 
     def __init__(self, frames: int, window: int, overlap: int, steps: int):
-        self.spans, self.steps = catalog.windows(frames, window, overlap), steps
+        self.spans, self.steps = units.windows(frames, window, overlap), steps
         self.x = self.noise((0, frames), -1)
         self._overlap = overlap
         self._solver = solver_steps(LogSNRCosineSchedule(), noise_levels=600, steps=steps)

@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL, UNet3DConditionModel
 from safetensors.torch import load, save
 
-from models import catalog
+from models import catalog, units
 from models.refinement.refiner import Refiner, RefinerSettings, Text
 from models.refinement.schedule import LogSNRCosineSchedule
 
@@ -94,9 +94,9 @@ def test_diagonal_by_diagonal_and_all_at_once_give_the_same_frames(refiner, num_
 def test_its_diagonals_are_the_units_of_the_plan(refiner):
     model = dataclasses.replace(catalog.find(catalog.DEFAULT_MODEL), window_frames=6, window_overlap=2)
     refiner = refiner(13)
-    units = [unit for unit in catalog.plan(model, 13, SETTINGS.steps) if unit.stage is catalog.Stage.REFINE]
-    assert len(units) == refiner.diagonals
-    for unit in units:
+    diagonals = [unit for unit in units.plan(model, 13, SETTINGS.steps) if unit.stage is units.Stage.REFINE]
+    assert len(diagonals) == refiner.diagonals
+    for unit in diagonals:
         first, stop = refiner.leaves(unit.index)
         assert (unit.first_frame, unit.num_frames) == (first, stop - first)
 

@@ -16,11 +16,17 @@ from tests.support.servers import Valkey
 
 
 def test_a_model_says_what_can_be_asked_of_it(api: TestClient) -> None:
-    (card,) = api.get("/v1/models").json()["data"]
+    card, *_ = cards = api.get("/v1/models").json()["data"]
+    assert {card["id"] for card in cards} == {model.name for model in catalog.MODELS.values() if model.bundled}
     assert card == api.get("/v1/models/tiny-shapes").json()
     model = catalog.find("tiny-shapes")
     assert card["limits"]["max_frames"] == model.max_frames and card["limits"]["sizes"] == ["64x64", "128x128"]
     assert card["limits"]["refined_sizes"] == ["128x128"]
+    recipe = card["recipe"]
+    assert (recipe["first_chunk"], recipe["streamer"], recipe["inputs"]) == ("own", "streaming-t2v", ["text", "image"])
+    assert {"own", "make-a-video"} <= set(recipe["first_chunks"]) <= set(model.first_chunks)
+    assert {"streaming-t2v", "make-a-video"} <= set(recipe["streamers"]) <= set(model.streamers)
+    assert (recipe["interpolate"], recipe["upscale"]) == ([2, 3, 4, 5], [2])
     problem(api.get("/v1/models/sora-2"), 404, "not_found", "model")
 
 

@@ -27,7 +27,7 @@ def test_the_video_object_has_openais_fields_and_ours(api: TestClient) -> None:
     openai = {"id", "object", "model", "status", "progress", "created_at", "completed_at", "expires_at", "prompt"}
     openai |= {"size", "seconds", "remixed_from_video_id", "error"}
     ours = {"stage", "chunks", "frames", "fps", "seed", "prompts", "queue_position", "eta_s", "stream_url"}
-    ours |= {"started_at", "first_frame_at", "usage", "quality", "metadata", "ancestry"}
+    ours |= {"started_at", "first_frame_at", "usage", "quality", "metadata", "ancestry", "output"}
     ours |= {"time_to_first_segment_s", "realtime_factor"}
     video = order(api, num_frames=40, seed=7, metadata={"shot": "1"})
     assert set(video) == openai | ours

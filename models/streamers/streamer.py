@@ -1,0 +1,55 @@
+"""What goes on from chunk to chunk, whichever system does it; and which system that is for a model.
+
+Owns the choice; how a system draws is its own room's. Knows nothing of refinement or of what comes after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from models import catalog
+from models.catalog import CheckpointError
+from models.first_chunk.source import Source
+from models.request import Brief
+from models.streaming_t2v.pipeline import StreamingPipeline
+from models.streaming_t2v.sampler import OnStep
+from models.units import Unit
+
+State = dict[str, Tensor]  # "frames", uint8 [F, H, W, 3]: the chunk that leaves it; and what the next chunk needs
+
+
+class ChunkStreamer(Protocol):
+    """Makes the chunks of one video. Holds nothing that changes: what passes from chunk to chunk is the state."""
+
+    def begin(self, on_step: OnStep) -> tuple[np.ndarray, State]:
+        """The first chunk, uint8 [F, H, W, 3]. What `on_step` raises passes through, here and below."""
+
+    def go_on(self, unit: Unit, before: State, on_step: OnStep) -> tuple[np.ndarray, State]:
+        """The new frames of a later chunk, from the state that the chunk before it left."""
+
+
+def streamer_of(
+    brief: Brief, pipeline: StreamingPipeline, sources: Mapping[str, Source], ablation: dict[str, Any]
+) -> ChunkStreamer:
+    """The streamer that the model names. Raises `CheckpointError` for a system whose weights are not in `sources`."""
+    from models.streamers import again, edit, extrapolation, streaming_t2v, text2video_zero
+
+    model = brief.model
+    for role, system in (("begins with", model.first_chunk), ("goes on by", model.streamer)):
+        if system not in (catalog.OWN, catalog.STREAMING, *sources):
+            raise CheckpointError(f"{model.name} {role} {system}, and its weights are not loaded.")
+    own = streaming_t2v.StreamingT2V(brief, pipeline, sources.get(model.first_chunk), ablation)
+    if model.streamer == catalog.STREAMING:
+        return own
+    source = sources[model.streamer]
+    if model.streamer == catalog.TEXT2VIDEO_ZERO:
+        return text2video_zero.ZeroShot(brief, source)
+    if model.streamer == catalog.INSTRUCT_PIX2PIX:
+        return edit.Editing(brief, source)
+    if model.streamer == catalog.MAKE_A_VIDEO:
+        return extrapolation.Extrapolation(brief, source, own)
+    return again.FromTheLastFrame(brief, source, own)

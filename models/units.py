@@ -1,0 +1,171 @@
+"""The units that a video is made of: its stages, and what each unit of them emits and needs.
+
+Standard library only, like the catalogue, from which the lengths of chunks and windows come. Pure functions: the same
+video has the same plan wherever it is asked for. Knows nothing of how a unit is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from models.catalog import Model
+
+
+class Stage(StrEnum):
+    """The stages of one video, in their order. What emits frames again emits all frames of the stage before it."""
+
+    INITIALIZE = "initialize"
+    STREAM = "stream"
+    REFINE = "refine"
+    INTERPOLATE = "interpolate"
+    UPSCALE = "upscale"
+    FINISH = "finish"
+
+    @property
+    def is_chunk(self) -> bool:
+        """Whether its units are chunks, which a prompt is followed in."""
+        return self in (Stage.INITIALIZE, Stage.STREAM)
+
+    @property
+    def track(self) -> str:
+        """What the frames of this stage are called together: a rendition of the video, the later the better."""
+        return _TRACKS[self]
+
+
+_TRACKS = {
+    Stage.INITIALIZE: "preview",
+    Stage.STREAM: "preview",
+    Stage.REFINE: "refined",
+    Stage.INTERPOLATE: "interpolated",
+    Stage.UPSCALE: "upscaled",
+    Stage.FINISH: "",
+}
+#: From the first that can be watched to the best.
+TRACKS = tuple(dict.fromkeys(track for track in _TRACKS.values() if track))
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a worker claims: a chunk, a diagonal of refinement, a piece interpolated or enlarged, or the finishing.
+
+    It emits frames [first_frame, first_frame + num_frames) of its stage (none where num_frames is 0) and reads
+    the states that the units in `needs` have left.
+    """
+
+    position: int  # place in the plan
+    stage: Stage
+    index: int  # place in the stage
+    first_frame: int
+    num_frames: int
+    needs: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return unit_key(self.stage, self.index)
+
+
+def unit_key(stage: Stage, index: int) -> str:
+    return f"{stage}-{index:05d}"
+
+
+def stage_of(key: str) -> Stage:
+    """The stage of the unit with that key."""
+    return Stage(key.rsplit("-", 1)[0])
+
+
+def count_chunks(model: Model, num_frames: int) -> int:
+    """Chunks of the streaming stage, the first one included: 16 frames, then 8 new ones each."""
+    return 1 + max(0, -(-(num_frames - model.chunk_frames) // model.new_frames))
+
+
+def windows(num_frames: int, length: int, overlap: int) -> list[tuple[int, int]]:
+    """Refinement windows [start, stop): stride length - overlap; the last one is shorter, and no frame is trimmed."""
+    starts = range(0, max(1, num_frames - overlap), length - overlap)
+    return [(start, min(start + length, num_frames)) for start in starts]
+
+
+def interpolated(num_frames: int, factor: int) -> int:
+    """How many frames there are when each gap between two of `num_frames` is made `factor` steps long."""
+    return (num_frames - 1) * factor + 1
+
+
+def plan(model: Model, num_frames: int, refine_steps: int | None, interpolate: int = 1, upscale: int = 1) -> list[Unit]:
+    """The units of a video in the order they are done.
+
+    refine_steps: None where it is not refined. interpolate, upscale: by how much, 1 where it is not done.
+    """
+    units = _chunks(model, num_frames)
+    if refine_steps is not None:
+        units += _diagonals(model, num_frames, refine_steps, len(units))
+    if interpolate > 1:
+        units += _gaps_filled(_emitting(units), interpolate, len(units))
+    if upscale > 1:
+        units += _one_by_one(_emitting(units), Stage.UPSCALE, len(units))
+    shown = interpolated(num_frames, interpolate)
+    return [*units, Unit(len(units), Stage.FINISH, 0, 0, shown)]
+
+
+def _chunks(model: Model, num_frames: int) -> list[Unit]:
+    """The first chunk, and each later one from what the chunk before it has left."""
+    units = [Unit(0, Stage.INITIALIZE, 0, 0, min(num_frames, model.chunk_frames))]
+    for k in range(1, count_chunks(model, num_frames)):
+        first = model.chunk_frames + (k - 1) * model.new_frames
+        count = min(num_frames - first, model.new_frames)
+        units.append(Unit(k, Stage.STREAM, k, first, count, (_chunk_key(k - 1),)))
+    return units
+
+
+def _diagonals(model: Model, num_frames: int, steps: int, position: int) -> list[Unit]:
+    """Refinement unit j is the j-th diagonal of the blending graph: node (window j - s, step s) for every step s.
+
+    After it window j - steps + 1 is final, so a refined video of n windows takes n + steps - 1 units.
+    """
+    spans = windows(num_frames, model.window_frames, model.window_overlap)
+    units = []
+    for j in range(len(spans) + steps - 1):
+        before = (unit_key(Stage.REFINE, j - 1),) if j else ()
+        done = j - steps + 1  # the window that this diagonal finishes
+        first = spans[done][0] if done >= 0 else 0
+        stop = (spans[done + 1][0] if done + 1 < len(spans) else num_frames) if done >= 0 else 0
+        needs = before + _chunks_of_window(model, spans, j)
+        units.append(Unit(position + j, Stage.REFINE, j, first, max(0, stop - first), needs))
+    return units
+
+
+def _emitting(units: Sequence[Unit]) -> list[Unit]:
+    """Those of the last track: together they emit the whole video."""
+    return [unit for unit in units if unit.num_frames and unit.stage.track == units[-1].stage.track]
+
+
+def _gaps_filled(source: Sequence[Unit], factor: int, position: int) -> list[Unit]:
+    """A unit a piece: from the last frame of the piece before it to its own last one."""
+    units = []
+    for i, piece in enumerate(source):
+        last = piece.first_frame + piece.num_frames - 1
+        first = 0 if i == 0 else (piece.first_frame - 1) * factor + 1
+        needs = (*(before.key for before in source[max(0, i - 1) : i]), piece.key)
+        units.append(Unit(position + i, Stage.INTERPOLATE, i, first, last * factor + 1 - first, needs))
+    return units
+
+
+def _one_by_one(source: Sequence[Unit], stage: Stage, position: int) -> list[Unit]:
+    """A unit a piece, with the same frames."""
+    return [
+        Unit(position + i, stage, i, piece.first_frame, piece.num_frames, (piece.key,))
+        for i, piece in enumerate(source)
+    ]
+
+
+def _chunk_key(k: int) -> str:
+    return unit_key(Stage.STREAM if k else Stage.INITIALIZE, k)
+
+
+def _chunks_of_window(model: Model, spans: list[tuple[int, int]], j: int) -> tuple[str, ...]:
+    """Chunks with the frames that window j adds to those before it."""
+    if j >= len(spans):
+        return ()
+    first, last = (spans[j - 1][1] if j else 0), spans[j][1] - 1
+    chunk_of = lambda frame: count_chunks(model, frame + 1) - 1  # noqa: E731
+    return tuple(_chunk_key(k) for k in range(chunk_of(first), chunk_of(last) + 1))

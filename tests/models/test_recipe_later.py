@@ -1,0 +1,82 @@
+"""Any video smoother and larger: given frames stay, each unit can be made alone, and memory does not grow with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+from models import catalog, state
+from models.catalog import CheckpointError
+from models.first_chunk.make_a_video import MakeAVideo
+from models.make_a_video.network import inflate
+from models.make_a_video.pipeline import MakeAVideoPipeline
+from models.recipe import Recipe
+from models.request import RefineOptions
+from tests.models.test_recipe import MODEL, REQUEST
+from tests.support.make_a_video import awake, enlarger, image_network
+
+LATER = replace(REQUEST, num_frames=26, steps=1, interpolate=3, upscale=2)
+
+
+@pytest.fixture(scope="module")
+def sources(pipeline):
+    parts = MakeAVideoPipeline(
+        scheduler=DDIMScheduler(prediction_type="v_prediction", clip_sample=False),
+        interpolator=awake(inflate(image_network(channels=4), planes=5)),
+        sharpener=enlarger(),
+        vae=pipeline.vae,
+        sharpener_factor=2,
+    )
+    return {catalog.MAKE_A_VIDEO: MakeAVideo(parts)}
+
+
+def tracks(recipe):
+    """The frames of each track, and the states that the units left."""
+    made, states = {}, {}
+    for unit, result in recipe.generate():
+        states[unit.key] = result.state
+        if len(result.frames):
+            made.setdefault(unit.stage.track, []).append(result.frames)
+    return {track: np.concatenate(frames) for track, frames in made.items()}, states
+
+
+@pytest.mark.parametrize("refine", [None, RefineOptions(1, 0.3)], ids=["preview", "refined"])
+def test_the_frames_that_were_there_stay_and_every_unit_can_be_made_alone(pipeline, sources, refine):
+    request = replace(LATER, refine=refine)
+    made, states = tracks(Recipe(pipeline, MODEL, request, sources))
+    before = made["refined" if refine else "preview"]
+    side = before.shape[1]
+    assert made["interpolated"].shape == (76, side, side, 3) and made["upscaled"].shape == (76, 2 * side, 2 * side, 3)
+    assert np.array_equal(made["interpolated"][::3], before)
+    for unit in Recipe(pipeline, MODEL, request, sources).plan[-7:-1]:  # by a new worker, from nothing but the states
+        again = Recipe(pipeline, MODEL, request, sources).run(unit, {key: states[key] for key in unit.needs})
+        frames = made[unit.stage.track][unit.first_frame : unit.first_frame + unit.num_frames]
+        assert again.state == states[unit.key] and np.array_equal(again.frames, frames)
+
+
+def test_what_stays_as_it_was_is_not_handed_on(pipeline, sources):
+    """A state holds frames only for a stage that reads them."""
+    _, states = tracks(Recipe(pipeline, MODEL, replace(LATER, num_frames=16, upscale=1), sources))
+    assert state.loads(states["interpolate-00000"]) == {}
+    _, states = tracks(Recipe(pipeline, MODEL, replace(LATER, num_frames=16), sources))
+    assert set(state.loads(states["interpolate-00000"])) == {"frames"} and state.loads(states["upscale-00000"]) == {}
+
+
+def test_states_do_not_grow_with_the_video(pipeline, sources):
+    """Of a video four times as long the largest state is as large."""
+    largest = [
+        max(map(len, tracks(Recipe(pipeline, MODEL, replace(LATER, num_frames=frames), sources))[1].values()))
+        for frames in (24, 96)
+    ]
+    assert largest[0] == largest[1]
+
+
+def test_weights_that_are_not_there_are_named(pipeline, sources):
+    with pytest.raises(CheckpointError, match="smoother and larger by weights that are not loaded"):
+        list(Recipe(pipeline, MODEL, replace(LATER, num_frames=4)).generate())
+    other = replace(LATER, num_frames=4, interpolate=1, upscale=3)
+    with pytest.raises(CheckpointError, match="enlarges by 2"):
+        list(Recipe(pipeline, MODEL, other, sources).generate())

@@ -5,6 +5,7 @@ Reads headers and hashes files; loads no weights. Knows nothing of how a folder 
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import importlib
 import json
@@ -97,8 +98,9 @@ def problems(folder: Path, on_file: Callable[[str], None]) -> Iterator[str]:
 
 
 def seal(folder: Path) -> None:
-    """Take the checksums of a checkpoint that is whole; its README may still be written."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (CHECKSUMS, "README.md"))
+    """Take the checksums of a checkpoint that is whole, through links too; its README may still be written."""
+    within = (folder / name for name in glob.glob("**", root_dir=folder, recursive=True, include_hidden=True))
+    files = sorted(path for path in within if path.is_file() and path.name not in (CHECKSUMS, "README.md"))
     sums = {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=2) + "\n")
 

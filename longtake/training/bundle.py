@@ -95,7 +95,10 @@ BUNDLES: dict[str, tuple[Bundle, ...]] = {
 
 
 def bundle(trained: Path, checkpoint: Path, what: Bundle = TINY_SHAPES) -> None:
-    """Write `checkpoint` from the folder that the stages have trained into; every stage must have run."""
+    """Write `checkpoint` from the folder that the stages have trained into; every stage must have run.
+
+    A component that is that of the bundled tiny-shapes, beside it, becomes a link to it.
+    """
     missing = [folder for name in what.parts if not (trained / (folder := what.folder(name))).is_dir()]
     if missing:
         raise CheckpointError(f"{trained} lacks {', '.join(missing)}; train those stages first.")
@@ -104,7 +107,24 @@ def bundle(trained: Path, checkpoint: Path, what: Bundle = TINY_SHAPES) -> None:
         if isinstance(part, torch.nn.Module):
             part.half()
     what.pipeline(**parts).save_pretrained(checkpoint, safe_serialization=True)
+    for name in what.parts if what is not TINY_SHAPES else ():
+        share(checkpoint / name, checkpoint.with_name(TINY_SHAPES.name) / name)
     seal(checkpoint)
+
+
+def share(component: Path, other: Path) -> None:
+    """Put a link to another checkpoint's component in the place of one that is the same, but for where it was read."""
+    same = other.is_dir() and {f.name for f in component.iterdir()} == {f.name for f in other.iterdir()}
+    if same and all(_told(file) == _told(other / file.name) for file in component.iterdir()):
+        shutil.rmtree(component)
+        component.symlink_to(Path("..") / other.parent.name / other.name)
+
+
+def _told(file: Path) -> Any:
+    if file.suffix != ".json":
+        return file.read_bytes()
+    told = json.loads(file.read_text())
+    return {key: value for key, value in told.items() if key != "_name_or_path"} if isinstance(told, dict) else told
 
 
 def unbundle(checkpoint: Path, trained: Path, names: Collection[str] | None = None, *, fresh: bool = False) -> None:

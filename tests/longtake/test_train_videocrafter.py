@@ -84,9 +84,14 @@ def test_image_to_video_learns_the_projection_first_and_both_checkpoints_are_bun
     assert learned(stage, 0.9) == everything
 
     stage.finish(stage.learner)
+    (tmp_path / "tiny-shapes").symlink_to(BUNDLED / "tiny-shapes")
     for what in BUNDLES["tiny-videocrafter"]:
         bundle(begun, tmp_path / what.name, what)
-        assert not list(problems(tmp_path / what.name, lambda file: None))
+        links = {part.name for part in (tmp_path / what.name).iterdir() if part.is_symlink()}
+        assert links == {"tokenizer", "text_encoder", "vae", "image_encoder"} & what.parts.keys()
+        checked: list[str] = []
+        assert not list(problems(tmp_path / what.name, checked.append))
+        assert "vae/diffusion_pytorch_model.safetensors" in checked
         parts = VideoCrafterPipeline.from_pretrained(tmp_path / what.name).to(torch.float32)
         image = None if what.name == "tiny-videocrafter" else (picture[0].movedim(0, -1) * 255).byte().numpy()
         frames = draw_clip(parts, Clip("a red circle moving up", 64, 64, seed=0, image=image, steps=2))

@@ -6,10 +6,12 @@ tensor library to know what a model makes. Knows nothing of weights, Redis or HT
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from models.shapes import language
+from models.shapes import instruction, language
 
 
 class CatalogError(ValueError):
@@ -141,7 +143,7 @@ class Model:
 
     @property
     def refined_sizes(self) -> tuple[Size, ...]:
-        return tuple(refined for _, refined in self.pairs)
+        return tuple(refined for size, refined in self.pairs if refined != size)
 
     def at(self, size: str) -> Model:
         """The same model with the pair that `size` is one of as its own."""
@@ -150,6 +152,12 @@ class Model:
                 rest = tuple(other for other in self.pairs if other != pair)
                 return replace(self, size=pair[0], refined_size=pair[1], more_sizes=rest)
         raise CatalogError("unknown_size", "size", f"size is '{size}'; {self.name} makes {listed(self.sizes)}.")
+
+    def shaped(self, size: str) -> Model:
+        """The same at that of its sizes whose shape is nearest to `size`."""
+        width, height = (int(side) for side in size.split("x"))
+        near = lambda own: abs(math.log(own.width * height / (own.height * width)))  # noqa: E731
+        return self.at(str(min((pair[0] for pair in self.pairs), key=near)))
 
     @property
     def systems(self) -> frozenset[str]:
@@ -257,6 +265,15 @@ STREAMING_T2V = Model(
     first_chunk_guidance_scale=9.0,
     refine_prompt_suffix=", ",
 )
+_EDITING: dict[str, Any] = {
+    "first_chunk": INSTRUCT_PIX2PIX,
+    "streamer": INSTRUCT_PIX2PIX,
+    "chunk_frames": MEMORY[INSTRUCT_PIX2PIX][0],
+    "conditioning_frames": MEMORY[INSTRUCT_PIX2PIX][1],
+    "first_chunks": (),
+    "streamers": (),
+    "max_guidance_scale": 10.0,
+}
 _ENTRIES = (
     TINY_SHAPES,
     replace(
@@ -274,7 +291,31 @@ _ENTRIES = (
         name="tiny-make-a-video",
         description="Make-A-Video alone, on drawn shapes: it never saw a caption beside a video.",
     ),
+    replace(
+        TINY_SHAPES,
+        **_EDITING,
+        name="tiny-instruct-pix2pix",
+        description="Changes one thing in a video of drawn shapes: colour, shape, size or background.",
+        size=Size(128, 128),
+        refined_size=Size(128, 128),
+        max_steps=100,
+        default_guidance_scale=4.0,
+        default_anchor_guidance_scale=1.5,
+        read_prompt=lambda prompt: str(instruction.read(prompt)),
+    ),
     STREAMING_T2V,
+    replace(
+        STREAMING_T2V,
+        **_EDITING,
+        name="instruct-pix2pix",
+        description="Changes a video as an instruction says, by InstructPix2Pix; needs a GPU.",
+        licence="not for commercial use: that of streaming-t2v, and of InstructPix2Pix",
+        size=Size(512, 512),
+        refined_size=Size(512, 512),
+        more_sizes=((Size(768, 448), Size(768, 448)), (Size(448, 768), Size(448, 768))),
+        max_steps=100,
+        default_anchor_guidance_scale=1.0,
+    ),
     replace(
         STREAMING_T2V.composed(ANIMATEDIFF),
         name="streaming-t2v-animatediff",
@@ -306,7 +347,11 @@ _ENTRIES = (
         licence="not for commercial use: that of streaming-t2v, and VideoCrafter's",
     ),
 )
-BUNDLED = ("tiny-shapes", "tiny-make-a-video")  # weights that come with Longtake: models/checkpoints
+BUNDLED = (
+    "tiny-shapes",
+    "tiny-make-a-video",
+    "tiny-instruct-pix2pix",
+)  # weights that come with Longtake: models/checkpoints
 MODELS: dict[str, Model] = {model.name: model for model in _ENTRIES}
 DEFAULT_MODEL = "tiny-shapes"
 
@@ -347,9 +392,27 @@ def check_frames(model: Model, num_frames: int, field: str = "num_frames") -> in
 
 
 def check_image(model: Model, given: bool, field: str = "input_reference") -> None:
-    """Raises `CatalogError('image_needed')` where the model begins with a picture and none is given."""
+    """Raises `CatalogError` where the model begins with a picture and none is given, or the other way round."""
     if model.needs_image and not given:
         raise CatalogError("image_needed", field, f"{model.name} goes on from a picture, and none is given.")
+    if given and "image" not in model.inputs:
+        raise CatalogError("conflicting_fields", field, f"{model.name} makes nothing of a picture.")
+
+
+def check_clip(model: Model, *, given: bool, frames: int = 0, of: int | None = None) -> None:
+    """Raises `CatalogError` where the model changes a clip and none is given, or one with less than `frames`."""
+    if "clip" in model.inputs and not given:
+        raise CatalogError("clip_needed", "model", f"{model.name} changes a finished video: POST /v1/videos/edits.")
+    if of is not None and frames > of:
+        raise CatalogError("too_long", "seconds", f"{frames} frames are more than the {of} of the changed clip.")
+
+
+def editor(name: str | None, models: Mapping[str, Model]) -> Model:
+    """The model of that name, or the first that changes clips. Raises `CatalogError('unknown_model')`."""
+    editors = {known: model for known, model in models.items() if "clip" in model.inputs}
+    if not editors:
+        raise CatalogError("unknown_model", "model", "No model here changes videos (docs/methods.md).")
+    return find(name or next(iter(editors)), editors)
 
 
 def is_here(weights: str, places: Collection[str]) -> bool:

@@ -67,8 +67,11 @@ class ImageRef(Record):
     sha256: str
 
 
-class ClipRef(ImageRef):
-    """The clip that a video changes, as MP4."""
+class ClipRef(Record):
+    """The clip that a video changes: a finished video, and how many frames it has."""
+
+    key: str
+    frames: int
 
 
 class Generation(Record):
@@ -161,10 +164,10 @@ class Made(Record):
 class Ancestry(Record):
     """The video that this one goes on from, and what of it is shared: the first units of each stage, so many.
 
-    at_frame: where this video leaves its parent; 0 for a remix, which shares nothing but the seed.
+    at_frame: where this video leaves its parent; 0 for a remix or an edit, which share no frame.
     """
 
-    kind: Literal["extension", "branch", "remix"]
+    kind: Literal["extension", "branch", "remix", "edit"]
     video: str
     at_frame: int = 0
     chunks: int = 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from models.catalog import Model
 from models.units import Stage, Unit
 from service.errors import NotReady
-from service.jobs import Ancestry, Generation, Job, PromptAt, SeedAt, UnitDone
+from service.jobs import Ancestry, ClipRef, Generation, Job, PromptAt, SeedAt, UnitDone
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,13 @@ def remix(parent: Job, prompt: str) -> Heir:
     """The same take of another prompt: all that is the parent's but the words."""
     generation = parent.generation.model_copy(update={"prompt": prompt, "prompts": ()})
     return Heir(generation, Ancestry(kind="remix", video=parent.id))
+
+
+def edit(parent: Job) -> ClipRef:
+    """The finished video that is to be changed. Raises `NotReady`."""
+    if "video" not in parent.artefacts:
+        raise NotReady(f"The video is {parent.state}; it can be changed when it is completed.", "video.id")
+    return ClipRef(key=parent.artefacts["video"], frames=parent.generation.made.frames)
 
 
 def following(before: Generation, frame: int, prompt: str) -> tuple[PromptAt, ...]:

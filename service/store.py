@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import redis
 
+from models.units import Stage
 from service import estimates, ids
 from service.database import Database, as_mapping
 from service.errors import (
@@ -224,7 +225,7 @@ class Store:
         row = self._db.run(
             "commit",
             *(*_holder(claim), claim.position, done.model_dump_json(), done.stage, done.seconds),
-            segment.first_frame + segment.num_frames if segment else "",
+            min(segment.first_frame + segment.num_frames, claim.job.generation.num_frames) if segment else "",
             json.dumps(done.artefacts) if done.artefacts else "",
             json.dumps(done.quality) if done.quality else "",
             *(ids.new("evt"), ids.new("evt"), _chunk(done) if segment else "{}"),
@@ -331,15 +332,15 @@ def _heritage(job: Job, shared: Sequence[UnitDone]) -> str:
     """What submit.lua is told of the parent; '' where there is none."""
     if job.ancestry is None:
         return ""
-    segments = [done.segment for done in shared if done.segment]
+    previews = [done.segment for done in shared if done.segment and done.segment.track == Stage.STREAM.track]
     places = [place for done in shared for place in (done.state_key, done.segment and done.segment.key) if place]
-    places += [job.generation.image.key] if job.generation.image else []
+    places += [given.key for given in (job.generation.image, job.generation.clip) if given]
     owners = {place.split("/")[1] for place in places}
     heritage = {
         "parent": job.ancestry.video,
         "units": [done.model_dump_json() for done in shared],
         "owners": sorted(owners),
-        "frames": max((segment.first_frame + segment.num_frames for segment in segments), default=0),
+        "frames": max((segment.first_frame + segment.num_frames for segment in previews), default=0),
     }
     return json.dumps(heritage)
 

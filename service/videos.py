@@ -22,7 +22,7 @@ class Chunks(Record):
 class Ancestor(Record):
     """The video that this one was made from, and where it leaves it; what comes before is shared."""
 
-    kind: Literal["extension", "branch", "remix"]
+    kind: Literal["extension", "branch", "remix", "edit"]
     video: str
     at_seconds: float
 

@@ -24,14 +24,11 @@ class Editing:
 
     def __init__(self, brief: Brief, source: Any):
         model, request = brief.model, brief.request
-        options = EditOptions(
+        self._options = EditOptions(
             steps=request.steps, guidance_scale=request.guidance_scale,
             image_guidance_scale=request.anchor_guidance_scale, chunk_frames=model.chunk_frames,
         )  # fmt: skip
-        self._brief, self._clip = brief, request.clip
-        self._follower = follower(
-            source.pipeline, brief.caption(0), request.negative_prompt, seed=request.seed, how=options
-        )
+        self._brief, self._parts, self._clip = brief, source.pipeline, request.clip
 
     def begin(self, on_step: OnStep) -> tuple[np.ndarray, State]:
         return self._drawn(range(min(self._brief.model.chunk_frames, self._brief.request.num_frames)), on_step)
@@ -44,6 +41,8 @@ class Editing:
         if clip is None:
             raise ValueError("An instruction changes a clip, and none is given.")
         shown = np.concatenate([clip[:1], clip[max(1, span.start) : span.stop]])
-        frames = self._follower.chunk(pixels.fit(shown, size.height, size.width), on_step)
+        request, instruction = self._brief.request, self._brief.caption(span.start)
+        follow = follower(self._parts, instruction, request.negative_prompt, seed=request.seed, how=self._options)
+        frames = follow.chunk(pixels.fit(shown, size.height, size.width), on_step)
         frames = frames if span.start == 0 else frames[1:]
         return frames, {"frames": torch.from_numpy(frames)}

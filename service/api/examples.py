@@ -14,7 +14,7 @@ from models.catalog import DEFAULT_MODEL, MODELS
 from service import playlists
 from service.api.health import Health
 from service.api.models import ModelList, card
-from service.api.schemas import Body, BranchVideo, CreateVideo, ExtendVideo, RemixVideo, SteerVideo
+from service.api.schemas import Body, BranchVideo, CreateVideo, EditVideo, ExtendVideo, RemixVideo, SteerVideo
 from service.api.takes import SteeredVideo, TakesEffect
 from service.api.videos import Deleted, VideoList
 from service.api.webhooks import DeliveryList, DeliveryView, Secrets
@@ -51,6 +51,7 @@ _BODIES: tuple[BaseModel, ...] = (
     ExtendVideo.model_validate({"video": {"id": _ID}, "prompt": _STAR, "seconds": "4"}),
     BranchVideo(at_seconds=4, prompt=_STAR),
     RemixVideo(prompt=_STAR),
+    EditVideo.model_validate({"video": {"id": _ID}, "prompt": "make it blue"}),
     SteerVideo(prompt=_STAR),
     _VIDEO,
     VideoList(data=[_VIDEO], first_id=_ID, last_id=_ID, **_ENDS),

@@ -13,6 +13,7 @@ _OF_A_VIDEO = ("get", "content", "stream", "events", "steer", "cancel", "branch"
 _VIDEO: dict[str, Mapping[str, Any]] = {
     **{operation: {"parameters": {"video_id": _ID}} for operation in _OF_A_VIDEO},
     "extend": {"requestBody": {"video": {"id": _ID}}},
+    "edit": {"requestBody": {"video": {"id": _ID}}},
 }
 
 #: By the schema of the answer: the operation that it leads to, and what of the answer that is given.

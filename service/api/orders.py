@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from models import catalog
 from models.catalog import CatalogError, Model
 from service import ids
-from service.api.schemas import CreateVideo, Handling, ImageReference, Recipe, RefineOptions, Webhook
+from service.api.schemas import CreateVideo, EditVideo, Handling, ImageReference, Recipe, RefineOptions, Webhook
 from service.errors import DeliveryRefused, InvalidRequest
-from service.jobs import Ancestry, Generation, Job, PromptAt, Refine, WebhookTarget
+from service.jobs import Ancestry, ClipRef, Generation, Job, PromptAt, Refine, WebhookTarget
 from service.lineage import Heir
 from service.outbound import check_url
 from service.settings import Settings
@@ -30,6 +30,7 @@ def job_of(order: CreateVideo, tenant: str, settings: Settings, *, with_image: b
     with refusals():
         model = _composed(order, settings)
         catalog.check_image(model, with_image)
+        catalog.check_clip(model, given=False)
         catalog.check_later(model, order.interpolate, order.upscale, settings.checkpoints)
         return _job(_generation(order, model), tenant, order, settings)
 
@@ -41,9 +42,34 @@ def child_of(heir: Heir, parent: Job, order: Handling, settings: Settings) -> Jo
         catalog.find(made.model, catalog.offered(settings.checkpoints))
         model = made.recipe()
         catalog.check_frames(model, heir.generation.num_frames, "seconds")
-        catalog.check_image(model, heir.generation.image is not None)
+        catalog.check_image(model, made.image is not None)
+        of = made.clip.frames if made.clip else None
+        catalog.check_clip(model, given=made.clip is not None, frames=made.num_frames, of=of)
         check_prompts(heir.generation)
         return _job(heir.generation, parent.tenant, order, settings, heir.ancestry)
+
+
+def edit_of(order: EditVideo, parent: Job, clip: ClipRef, settings: Settings) -> Job:
+    """The job that changes a clip as ordered. Raises `InvalidRequest`."""
+    with refusals():
+        model = catalog.editor(order.model, catalog.offered(settings.checkpoints)).shaped(parent.generation.made.size)
+        catalog.check_frames(model, clip.frames, "video.id")
+        generation = Generation(
+            model=model.name,
+            prompt=_prompt(order.prompt, model, "prompt"),
+            negative_prompt=_short(order.negative_prompt, model, "negative_prompt"),
+            num_frames=clip.frames,
+            fps=parent.generation.made.fps,
+            size=str(model.size),
+            seed=_seed(order.seed),
+            steps=_within("steps", order.steps, 2, model.max_steps, model.default_steps),
+            guidance_scale=_scale("guidance_scale", order.guidance_scale, model, model.default_guidance_scale),
+            anchor_guidance_scale=_scale(
+                "clip_guidance_scale", order.clip_guidance_scale, model, model.default_anchor_guidance_scale
+            ),
+            clip=clip,
+        )
+        return _job(generation, parent.tenant, order, settings, Ancestry(kind="edit", video=parent.id))
 
 
 def image_url(reference: ImageReference | None) -> str | None:
@@ -113,7 +139,7 @@ def _generation(order: CreateVideo, model: Model) -> Generation:
         num_frames=num_frames,
         fps=model.fps,
         size=order.size or str(model.refined_size if refine else model.size),
-        seed=secrets.randbelow(2**31) if order.seed is None else order.seed,
+        seed=_seed(order.seed),
         steps=_within("steps", order.steps, 1, model.max_steps, model.default_steps),
         guidance_scale=_scale("guidance_scale", order.guidance_scale, model, model.default_guidance_scale),
         anchor_guidance_scale=_scale(
@@ -258,6 +284,10 @@ def _within(field: str, value: int | None, least: int, most: int, default: int) 
     if not least <= value <= most:
         raise InvalidRequest(f"{field} is {value}; {least} to {most} are possible.", field, "out_of_range")
     return value
+
+
+def _seed(asked: int | None) -> int:
+    return secrets.randbelow(2**31) if asked is None else asked
 
 
 def _scale(field: str, value: float | None, model: Model, default: float) -> float:

@@ -182,6 +182,19 @@ class RemixVideo(Handling):
     prompt: str
 
 
+class EditVideo(Handling):
+    """The body of POST /v1/videos/edits: `prompt` says what is to be changed."""
+
+    video: Parent
+    prompt: str
+    model: str | None = None
+    seed: Seed | None = None
+    negative_prompt: str = ""
+    steps: int | None = None
+    guidance_scale: Annotated[Finite | None, Field(description="How far the clip goes to the instruction.")] = None
+    clip_guidance_scale: Annotated[Finite | None, Field(description="How close it stays to what it was.")] = None
+
+
 class SteerVideo(Body):
     """The body of PATCH /v1/videos/{id}: one prompt from the next chunk on, or a schedule."""
 

@@ -13,7 +13,7 @@ from service.api.deps import ServicesDep, TenantDep, VideoId
 from service.api.forms import JsonOrForm
 from service.api.reception import ReceptionDep
 from service.api.refusals import refuses
-from service.api.schemas import BranchVideo, ExtendVideo, RemixVideo, SteerVideo
+from service.api.schemas import BranchVideo, EditVideo, ExtendVideo, RemixVideo, SteerVideo
 from service.api.views import ViewDep
 from service.errors import (
     AlreadyMade,
@@ -34,7 +34,15 @@ router = APIRouter(prefix="/v1/videos", tags=["videos"], route_class=JsonOrForm)
 
 TRIES = 10
 _OF_PROMPTS = ("prompt_not_understood", "too_long", "unknown_model", ImageLost, StorageUnavailable)
-_OF_CHILDREN = (*_OF_PROMPTS, "image_needed", "too_short", "unknown_event", "url_not_allowed")
+_OF_CHILDREN = (
+    *_OF_PROMPTS,
+    "image_needed",
+    "clip_needed",
+    "conflicting_fields",
+    "too_short",
+    "unknown_event",
+    "url_not_allowed",
+)
 
 
 class TakesEffect(BaseModel):
@@ -92,6 +100,15 @@ def remix(video_id: VideoId, order: RemixVideo, use: ServicesDep, tenant: Tenant
     with orders.refusals():
         wanted = orders.child_of(lineage.remix(parent, order.prompt), parent, order, use.settings)
     return reception.take_in(wanted, order)
+
+
+@router.post("/edits", status_code=202)
+@refuses(NotFound, NotReady, ImageLost, StorageUnavailable, "out_of_range")
+@refuses("prompt_not_understood", "too_long", "too_short", "unknown_event", "unknown_model", "url_not_allowed")
+def edit(order: EditVideo, use: ServicesDep, tenant: TenantDep, reception: ReceptionDep) -> Video:
+    """The same video but for one thing: a finished video is drawn again, frame by frame, as an instruction says."""
+    parent = use.store.get(tenant, deps.video_id(order.video.id))
+    return reception.take_in(orders.edit_of(order, parent, lineage.edit(parent), use.settings), order)
 
 
 @router.patch("/{video_id}")

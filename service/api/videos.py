@@ -43,7 +43,7 @@ class Deleted(BaseModel):
 @refuses(
     "conflicting_fields", "out_of_range", "too_long", "too_short", "unknown_event", "unknown_model", "unknown_size"
 )
-@refuses("not_offered", "unknown_recipe")
+@refuses("clip_needed", "not_offered", "unknown_recipe")
 @refuses("prompt_not_understood", "url_not_allowed", StorageUnavailable)
 @refuses("image_needed", "image_not_fetched", "image_too_large", "image_unreadable", "unknown_file")
 def create(order: CreateVideo, use: ServicesDep, tenant: TenantDep, reception: ReceptionDep) -> Video:

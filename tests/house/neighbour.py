@@ -15,7 +15,8 @@ import schemathesis
 from schemathesis.generation.meta import TestPhase
 
 NEIGHBOURS_KEY, FINISHED = os.environ["NEIGHBOURS_KEY"], os.environ["FINISHED_VIDEO"]
-OWNED = ("get", "content", "stream", "events", "steer", "cancel", "delete", "branch", "remix", "extend", "redeliver")
+OF_A_VIDEO = ("get", "content", "stream", "events", "steer", "cancel", "delete", "branch", "remix", "extend", "edit")
+OWNED = (*OF_A_VIDEO, "redeliver")
 LISTS = ("list_videos", "list_deliveries")
 WISHES = ("seed", "priority", "metadata")
 QUICK = {"num_frames": 16, "steps": 1, "refine": False, "webhook": {"url": "http://127.0.0.1:9/"}}  # nobody listens
@@ -50,7 +51,7 @@ def before_call(ctx: Any, case: Any, kwargs: Any) -> None:
     name, body = case.operation.definition.raw["operationId"], case.body
     if name == "create" and isinstance(body, dict):
         case.body = {field: body[field] for field in ("prompt", *WISHES) if field in body} | QUICK
-    if name == "extend" and isinstance(body, dict) and not body["video"]["id"].startswith("video_"):
+    if name in ("extend", "edit") and isinstance(body, dict) and not body["video"]["id"].startswith("video_"):
         case.body = {**body, "video": {"id": FINISHED}}
 
 

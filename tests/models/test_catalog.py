@@ -1,9 +1,12 @@
 """The catalogue: pairs of sizes, and which weights a model is made of."""
 
+from itertools import product
+
 import pytest
 
 from models import catalog
 from models.catalog import CatalogError
+from models.loading import BUNDLED
 
 
 @pytest.fixture(params=catalog.MODELS.values(), ids=lambda model: model.name)
@@ -12,10 +15,11 @@ def model(request):
 
 
 def test_every_size_is_one_of_a_pair_and_says_by_itself_whether_it_is_refined(model):
-    assert model.sizes[:2] == (model.size, model.refined_size)
+    assert model.sizes[:2] == (model.size, model.refined_size) or not model.refined_sizes
     assert not {size for size, _ in model.pairs} & set(model.refined_sizes)
     for size, refined in model.pairs:
         assert model.at(str(refined)).pairs[0] == (size, refined)
+        assert (refined in model.refined_sizes) == (refined != size)
         assert model.at(str(size)).size == size
 
 
@@ -48,3 +52,28 @@ def test_a_model_is_offered_when_all_its_weights_are_placed():
     assert set(catalog.offered(["svd", "animatediff"])) == bundled
     assert set(catalog.offered(["streaming-t2v"])) == bundled | {"streaming-t2v"}
     assert set(catalog.offered(["streaming-t2v", "svd"])) == bundled | {"streaming-t2v", "streaming-t2v-svd"}
+
+
+def test_weights_that_come_with_longtake_are_there_and_no_others():
+    there = {folder.name for folder in BUNDLED.iterdir() if (folder / "model_index.json").is_file()}
+    assert set(catalog.BUNDLED) == there
+
+
+def test_a_recipe_is_of_systems_that_go_together(model):
+    for first_chunk, streamer in product((None, *model.first_chunks), (None, *model.streamers)):
+        then = streamer or model.streamer
+        if then in catalog.ALONE and first_chunk not in (None, then):
+            with pytest.raises(CatalogError, match="its own first chunk"):
+                model.composed(first_chunk, streamer)
+            continue
+        made = model.composed(first_chunk, streamer)
+        assert made.streamer == then
+        assert (made.chunk_frames, made.conditioning_frames) == catalog.MEMORY[made.streamer]
+        assert made.weights == {model.checkpoint, *map(model.place, made.systems)}
+        assert model.composed() == model
+
+
+def test_a_model_takes_the_shape_nearest_to_a_clips():
+    editor = catalog.find("instruct-pix2pix")
+    shapes = ("720x720", "1280x720", "1024x576", "128x256")
+    assert [str(editor.shaped(size).size) for size in shapes] == ["512x512", "768x448", "768x448", "448x768"]

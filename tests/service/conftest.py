@@ -62,7 +62,7 @@ def done(claim: Claim, **changes: Any) -> UnitDone:
     """What a worker would report of the claimed unit."""
     unit = claim.job.work()[claim.position]
     segment = Segment(
-        track="preview",
+        track=unit.stage.track or "preview",
         key=f"{claim.job.tenant}/{claim.job.id}/{unit.key}.m4s",
         init_key=f"{claim.job.tenant}/{claim.job.id}/init.mp4",
         first_frame=unit.first_frame,

@@ -31,7 +31,7 @@ ELSEWHERE = {StaleFence, DeliveryRefused, StoreFull}
 #: All orders are taken in at one place, but only a video from nothing is sent a picture, and only it has no parent.
 OF_PARENTS = {(404, "not_found"), (410, "image_lost")}
 OF_PICTURES = {(422, f"image_{what}") for what in ("not_fetched", "unreadable", "too_large")}
-MAKING = {"create", "extend", "branch", "remix"}
+MAKING = {"create", "extend", "branch", "remix", "edit"}
 
 
 def contents(operation: Json) -> Iterator[tuple[str, Json]]:
@@ -117,9 +117,9 @@ def test_a_video_leads_to_all_that_can_be_done_with_it() -> None:
     takes_a_video = {name for name, operation in OPERATIONS.items() if "video_id" in parameters(operation)}
     made = [answer for operation in OPERATIONS.values() for answer in operation["responses"].values()]
     videos = [answer for answer in made if schema_of(answer) in ("Video", "SteeredVideo")]
-    assert len(videos) == 7
+    assert len(videos) == 8
     for answer in videos:
-        assert answer["links"].keys() == takes_a_video | {"extend"}
+        assert answer["links"].keys() == takes_a_video | {"extend", "edit"}
 
 
 def test_every_link_gives_what_the_operation_takes() -> None:

@@ -5,6 +5,7 @@ Owns which parts there are; knows nothing of how they are trained.
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Collection, Mapping
@@ -13,12 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler
-from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTrainedTokenizerFast
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    DDIMScheduler,
+    PriorTransformer,
+    StableDiffusionControlNetPipeline,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from transformers import (
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPVisionModelWithProjection,
+    PreTrainedTokenizerFast,
+)
 
 from longtake.checkpoints.conversion import LICENCE
 from longtake.checkpoints.inventory import INDEX, components, seal
 from models.catalog import CheckpointError
+from models.make_a_video.network import SpaceTimeUNet
+from models.make_a_video.pipeline import MakeAVideoPipeline
 from models.refinement.schedule import LogSNRCosineSchedule
 from models.streaming_t2v.apm import AppearancePreservationModule
 from models.streaming_t2v.cam import ConditionalAttentionModule
@@ -87,9 +103,46 @@ TINY_VIDEOCRAFTER_I2V = Bundle(
     },
     {"unet": "image_to_video"},
 )
+_UNWATCHED = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+TINY_INSTRUCT_PIX2PIX = Bundle(
+    "tiny-instruct-pix2pix",
+    functools.partial(StableDiffusionPipeline, **_UNWATCHED),
+    {
+        "tokenizer": PreTrainedTokenizerFast,
+        "text_encoder": CLIPTextModel,
+        "vae": AutoencoderKL,
+        "scheduler": DDIMScheduler,
+        "unet": UNet2DConditionModel,
+    },
+    {"unet": "edit_unet"},
+)
+#: `StableDiffusionPipeline` reads it too, which leaves the ControlNet alone.
+TINY_TEXT2VIDEO_ZERO = Bundle(
+    "tiny-text2video-zero",
+    functools.partial(StableDiffusionControlNetPipeline, **_UNWATCHED),
+    {**TINY_INSTRUCT_PIX2PIX.parts, "controlnet": ControlNetModel},
+)
+TINY_MAKE_A_VIDEO = Bundle(
+    "tiny-make-a-video",
+    functools.partial(MakeAVideoPipeline, sharpener_factor=2),
+    {
+        "tokenizer": PreTrainedTokenizerFast,
+        "text_encoder": CLIPTextModelWithProjection,
+        "prior": PriorTransformer,
+        "prior_scheduler": DDIMScheduler,
+        "decoder": SpaceTimeUNet,
+        "scheduler": DDIMScheduler,
+        "interpolator": SpaceTimeUNet,
+        "sharpener": SpaceTimeUNet,
+        "vae": AutoencoderKL,
+    },
+    {"text_encoder": "clip_text_encoder", "decoder": "video_decoder"},
+)
 #: By the `result` of the recipe that trains them.
 BUNDLES: dict[str, tuple[Bundle, ...]] = {
     "tiny-shapes": (TINY_SHAPES,),
+    "tiny-text2video-zero": (TINY_TEXT2VIDEO_ZERO, TINY_INSTRUCT_PIX2PIX),
+    "tiny-make-a-video": (TINY_MAKE_A_VIDEO,),
     "tiny-videocrafter": (TINY_VIDEOCRAFTER, TINY_VIDEOCRAFTER_I2V),
 }
 

@@ -19,10 +19,17 @@ from longtake.training.first_chunk import FirstChunkStage
 from longtake.training.folder import restore
 from longtake.training.layout import LayoutStage
 from longtake.training.loop import train
+from longtake.training.make_a_video.decoder import ImageDecoderStage, VideoDecoderStage
+from longtake.training.make_a_video.interpolator import InterpolatorStage
+from longtake.training.make_a_video.prior import PriorStage
+from longtake.training.make_a_video.sharpener import SharpenerStage
 from longtake.training.recipe import Data, Recipe
 from longtake.training.refiner import RefinerStage
 from longtake.training.streaming import ApmStage, CamStage
 from longtake.training.text import TextStage
+from longtake.training.text2video_zero.control import ControlStage
+from longtake.training.text2video_zero.edit import EditStage
+from longtake.training.text2video_zero.text_to_image import TextToImageStage
 from longtake.training.videocrafter import ImageToVideoStage, TextToVideoStage
 from longtake.training.videos import VideoSource
 from models.catalog import CheckpointError
@@ -38,8 +45,16 @@ STAGES: dict[str, Any] = {
     "cam": CamStage,
     "apm": ApmStage,
     "refiner": RefinerStage,
+    "text_to_image": TextToImageStage,
+    "edit": EditStage,
+    "control": ControlStage,
     "text_to_video": TextToVideoStage,
     "image_to_video": ImageToVideoStage,
+    "prior": PriorStage,
+    "image_decoder": ImageDecoderStage,
+    "video_decoder": VideoDecoderStage,
+    "interpolator": InterpolatorStage,
+    "sharpener": SharpenerStage,
 }
 #: Those that train a checkpoint of any size, on the recipe's data.
 ON_DATA = ("cam", "apm")

@@ -17,7 +17,7 @@ from rich.table import Table
 from models import catalog
 
 OF_VIDEOS = ("pictures", "seams", "clip", "prompt", "raft")
-OF_THE_SUITE = ("suite", "model", "checkpoint", "captions", "roll_outs", "frames", "sheet")
+OF_THE_SUITE = ("suite", "model", "checkpoint", "captions", "roll_outs", "frames", "sheet", "edits")
 MOST_COLUMNS = 6  # of videos on a screen
 
 Rows = Mapping[str, Mapping[str, float | None]]
@@ -52,6 +52,7 @@ def seam_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option("--captions", default=64, show_default=True, help="Held-out captions for the first chunk.")
 @click.option("--roll-outs", default=16, show_default=True, help="Long videos for each variant of the method.")
 @click.option("--frames", default=80, show_default=True, help="Length of a long video.")
+@click.option("--edits", default=0, help="Measure an editor instead (--checkpoint; the bundled one): so many clips.")
 @click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Write a PNG of eight videos there.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there.")
 @click.pass_context
@@ -62,14 +63,18 @@ def evaluate(ctx: click.Context, /, videos: tuple[Path, ...], json_file: Path | 
     Example:
       longtake evaluate take.mp4 --seams 16:8 --pictures pictures
       longtake evaluate --captions 64 --roll-outs 16 --frames 80
+      longtake evaluate --edits 40
     """
     if json_file and not json_file.absolute().parent.is_dir():
         raise click.ClickException(f"There is no folder {json_file.absolute().parent}.")
     refuse_strangers(ctx, OF_THE_SUITE if videos else OF_VIDEOS, "a model" if videos else "video files")
     if videos:
         figures = of_videos(videos, **{name: options[name] for name in OF_VIDEOS})
+    elif options["edits"]:
+        refuse_strangers(ctx, tuple({*OF_THE_SUITE} - {"checkpoint", "edits"}), "a model that draws")
+        figures = of_an_editor(options["checkpoint"], options["edits"])
     else:
-        figures = of_a_model(**{name: options[name] for name in OF_THE_SUITE if name != "suite"})
+        figures = of_a_model(**{name: options[name] for name in OF_THE_SUITE if name not in ("suite", "edits")})
     if json_file:
         json_file.write_text(json.dumps(figures, indent=2) + "\n")
 
@@ -114,6 +119,14 @@ def of_a_model(
         show(table(f"{roll_outs} roll-outs to {frames} frames", variants))
     if sheet:
         suite.write_sheet(pipeline, entry, frames, sheet)
+    return figures
+
+
+def of_an_editor(checkpoint: str | None, edits: int) -> Rows:
+    from longtake.evaluation.edits import run
+
+    figures = run(checkpoint, edits)
+    show(table(f"{edits} held-out clips, edited", figures))
     return figures
 
 

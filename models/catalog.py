@@ -12,6 +12,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from models.shapes import instruction, language
+from models.systems import (
+    ALONE,
+    ANIMATEDIFF,
+    FROM_PICTURES,
+    INSTRUCT_PIX2PIX,
+    MAKE_A_VIDEO,
+    MEMORY,
+    OWN,
+    SAMPLING,
+    STREAMING,
+    SVD,
+    TEXT2VIDEO_ZERO,
+    VIDEOCRAFTER,
+    VIDEOCRAFTER_I2V,
+)
 
 
 class CatalogError(ValueError):
@@ -41,44 +56,6 @@ def listed(things: Iterable[object]) -> str:
     """'a, b and c', for sentences."""
     *others, last = map(str, things)
     return f"{', '.join(others)} and {last}" if others else last
-
-
-# The systems by name. Who draws the first chunk: `models.first_chunk`
-OWN, ANIMATEDIFF, SVD, TEXT2VIDEO_ZERO = "own", "animatediff", "svd", "text2video-zero"
-VIDEOCRAFTER, VIDEOCRAFTER_I2V = "videocrafter", "videocrafter-i2v"
-MAKE_A_VIDEO = "make-a-video"  # which also makes any video smoother and larger
-INSTRUCT_PIX2PIX = "instruct-pix2pix"
-FROM_PICTURES = (SVD, VIDEOCRAFTER_I2V)  # those of them that draw nothing without a picture
-# Who goes on from it: `models.streamers`
-STREAMING = "streaming-t2v"
-#: Frames of a chunk, and how many of them each streamer remembers of the chunk before.
-MEMORY = {
-    STREAMING: (16, 8),
-    TEXT2VIDEO_ZERO: (8, 1),
-    VIDEOCRAFTER_I2V: (16, 0),
-    MAKE_A_VIDEO: (16, 8),
-    INSTRUCT_PIX2PIX: (8, 1),
-}
-#: Steps and guidance scale of each system by the name of its weights, where a request leaves them to the model.
-SAMPLING: dict[str, tuple[int | None, float | None]] = {
-    "streaming-t2v": (None, 9.0),  # its first chunk
-    "animatediff": (25, 7.5),
-    "svd": (25, None),
-    "text2video-zero": (50, 7.5),
-    "videocrafter": (50, 12.0),
-    "videocrafter-i2v": (50, 12.0),
-    "make-a-video": (50, 4.0),
-    "tiny-shapes": (None, None),
-    "tiny-text2video-zero": (25, 4.0),
-    "tiny-videocrafter": (25, 2.0),
-    "tiny-videocrafter-i2v": (25, 2.0),
-    "tiny-make-a-video": (25, 2.0),
-}
-HEAR_RATE = frozenset({VIDEOCRAFTER, VIDEOCRAFTER_I2V, MAKE_A_VIDEO})  # systems told how many frames a second has
-RATES = (1.0, 30.0)  # frames a second that they can be told
-MAX_MOTION = 128  # of Text2Video-Zero's camera a frame, in 1/512 of the frame
-#: Streamers that go on only from what they have begun themselves.
-ALONE = (TEXT2VIDEO_ZERO, INSTRUCT_PIX2PIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,40 +350,6 @@ def find(name: str, models: Mapping[str, Model] = MODELS) -> Model:
     return models[name]
 
 
-def caption(model: Model, prompt: str, field: str = "prompt") -> str:
-    """What the text encoder is given for a prompt. Raises `CatalogError('prompt_not_understood')`."""
-    try:
-        return model.read_prompt(prompt)
-    except language.NotUnderstood as error:
-        raise CatalogError("prompt_not_understood", field, str(error)) from None
-
-
-def check_frames(model: Model, num_frames: int, field: str = "num_frames") -> int:
-    """`num_frames` where the model can make that many; raises `CatalogError` 'too_short' or 'too_long' else."""
-    longest = f"{model.max_frames} ({model.max_frames / model.fps / 60:g} minutes at {model.fps} fps)"
-    if num_frames < 1:
-        raise CatalogError("too_short", field, f"{field} is {num_frames}; {model.name} makes 1 to {longest}.")
-    if num_frames > model.max_frames:
-        raise CatalogError("too_long", field, f"{field} is {num_frames}; {model.name} makes at most {longest}.")
-    return num_frames
-
-
-def check_image(model: Model, given: bool, field: str = "input_reference") -> None:
-    """Raises `CatalogError` where the model begins with a picture and none is given, or the other way round."""
-    if model.needs_image and not given:
-        raise CatalogError("image_needed", field, f"{model.name} goes on from a picture, and none is given.")
-    if given and "image" not in model.inputs:
-        raise CatalogError("conflicting_fields", field, f"{model.name} makes nothing of a picture.")
-
-
-def check_clip(model: Model, *, given: bool, frames: int = 0, of: int | None = None) -> None:
-    """Raises `CatalogError` where the model changes a clip and none is given, or one with less than `frames`."""
-    if "clip" in model.inputs and not given:
-        raise CatalogError("clip_needed", "model", f"{model.name} changes a finished video: POST /v1/videos/edits.")
-    if of is not None and frames > of:
-        raise CatalogError("too_long", "seconds", f"{frames} frames are more than the {of} of the changed clip.")
-
-
 def editor(name: str | None, models: Mapping[str, Model]) -> Model:
     """The model of that name, or the first that changes clips. Raises `CatalogError('unknown_model')`."""
     editors = {known: model for known, model in models.items() if "clip" in model.inputs}
@@ -425,16 +368,3 @@ def placed(model: Model, places: Collection[str]) -> Model:
     if missing := sorted(name for name in model.weights if not is_here(name, places)):
         raise CatalogError("not_offered", "recipe", f"The weights of {listed(missing)} are not here.")
     return model
-
-
-def check_later(model: Model, interpolate: int, upscale: int, places: Collection[str]) -> None:
-    """Raises `CatalogError` where a video of this model cannot be made smoother or larger by so much, or not here."""
-    if not 1 <= interpolate <= model.max_interpolate:
-        allowed = f"{model.name} makes 2 to {model.max_interpolate} frames of one, 1 leaves them"
-        raise CatalogError("out_of_range", "interpolate", f"interpolate is {interpolate}; {allowed}.")
-    if upscale != 1 and upscale not in model.upscales:
-        allowed = f"{model.name} enlarges by {listed(model.upscales)}, 1 leaves it"
-        raise CatalogError("out_of_range", "upscale", f"upscale is {upscale}; {allowed}.")
-    if (interpolate, upscale) != (1, 1) and not is_here(model.place(MAKE_A_VIDEO), places):
-        field = "interpolate" if interpolate > 1 else "upscale"
-        raise CatalogError("not_offered", field, f"The weights that {field} videos of {model.name} are not here.")

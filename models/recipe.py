@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models import catalog, state, units
+from models import catalog, limits, state, systems, units
 from models.catalog import CatalogError, CheckpointError
 from models.first_chunk.source import Source
 from models.make_a_video.between import Between
@@ -56,7 +56,7 @@ class Recipe:
         sources: Mapping[str, Source] | None = None,
         **ablation: Any,
     ):
-        catalog.check_image(model, request.image is not None)
+        limits.check_image(model, request.image is not None)
         if request.refine and pipeline.refiner is None:
             message = f"This checkpoint of {model.name} has no refiner; ask for the video without it."
             raise CatalogError("no_refiner", "refine", message)
@@ -118,7 +118,7 @@ class Recipe:
         given = np.concatenate([*(frames[-1:] for frames in before), piece])
         parts, factor, seed = self._later(), self.request.interpolate, self.request.seed_at(first)
         if parts.interpolator is None:
-            raise CheckpointError(f"The {catalog.MAKE_A_VIDEO} of {self.model.name} has no interpolator.")
+            raise CheckpointError(f"The {systems.MAKE_A_VIDEO} of {self.model.name} has no interpolator.")
         between = Between(parts.interpolator, parts.vae, parts.scheduler, factor, seed=seed, fps=self.model.fps)
         return between.run(given, first=max(0, first - 1), on_step=on_step)
 
@@ -128,7 +128,7 @@ class Recipe:
         parts = self._later()
         if parts.sharpener is None or parts.config.sharpener_factor != self.request.upscale:
             factor = 1 if parts.sharpener is None else parts.config.sharpener_factor
-            said = f"The {catalog.MAKE_A_VIDEO} of {self.model.name} enlarges by {factor}."
+            said = f"The {systems.MAKE_A_VIDEO} of {self.model.name} enlarges by {factor}."
             raise CheckpointError(said)
         how = replace(TWICE, factor=self.request.upscale)
         upscaler = Upscaler(parts.sharpener, parts.scheduler, how, seed=self.request.seed)
@@ -136,9 +136,9 @@ class Recipe:
 
     def _load_later(self) -> Any:
         """The parts of Make-A-Video, which work on any system's frames."""
-        if catalog.MAKE_A_VIDEO not in self._sources:
+        if systems.MAKE_A_VIDEO not in self._sources:
             raise CheckpointError(f"{self.model.name} is made smoother and larger by weights that are not loaded.")
-        return self._sources[catalog.MAKE_A_VIDEO].pipeline
+        return self._sources[systems.MAKE_A_VIDEO].pipeline
 
     def _frames(self, key: str, left: State) -> np.ndarray:
         """The frames of a unit that was done before."""

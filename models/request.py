@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from models import catalog
+from models import limits
 from models.catalog import Model
 from models.first_chunk.source import Wish
 
@@ -81,7 +81,7 @@ class Brief:
 
     def caption(self, frame: int) -> str:
         """What is to be seen at a frame, as the model's text encoder reads it."""
-        return catalog.caption(self.model, self.request.prompt_at(frame))
+        return limits.caption(self.model, self.request.prompt_at(frame))
 
     @property
     def first_chunk_sampling(self) -> tuple[int, float]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from models import catalog, units
+from models import catalog, systems, units
 from models.catalog import Model
 from models.units import Stage, Unit
 
@@ -108,7 +108,7 @@ class Generation(Record):
 
     def systems(self) -> tuple[str, ...]:
         """What makes it besides the model's own networks. Raises `CatalogError`."""
-        later = (catalog.MAKE_A_VIDEO,) if self.interpolate > 1 or self.upscale > 1 else ()
+        later = (systems.MAKE_A_VIDEO,) if self.interpolate > 1 or self.upscale > 1 else ()
         return tuple(dict.fromkeys((*sorted(self.recipe().systems), *later)))
 
     def plan(self) -> tuple[Unit, ...]:

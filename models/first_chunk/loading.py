@@ -10,7 +10,12 @@ from pathlib import Path
 
 import torch
 
-from models.catalog import (
+from models.catalog import CheckpointError
+from models.first_chunk import animatediff, instruct_pix2pix, make_a_video, svd, text2video_zero, videocrafter
+from models.first_chunk.source import Source
+from models.loading import find_checkpoint
+from models.memory import placement, presets
+from models.systems import (
     ANIMATEDIFF,
     INSTRUCT_PIX2PIX,
     MAKE_A_VIDEO,
@@ -18,12 +23,7 @@ from models.catalog import (
     TEXT2VIDEO_ZERO,
     VIDEOCRAFTER,
     VIDEOCRAFTER_I2V,
-    CheckpointError,
 )
-from models.first_chunk import animatediff, instruct_pix2pix, make_a_video, svd, text2video_zero, videocrafter
-from models.first_chunk.source import Source
-from models.loading import find_checkpoint
-from models.memory import placement, presets
 
 SOURCES: dict[str, Callable[..., Source]] = {
     ANIMATEDIFF: animatediff.load,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from models import catalog
+from models import systems
 from models.catalog import CheckpointError
 from models.first_chunk.source import Source
 from models.request import Brief
@@ -40,16 +40,16 @@ def streamer_of(
 
     model = brief.model
     for role, system in (("begins with", model.first_chunk), ("goes on by", model.streamer)):
-        if system not in (catalog.OWN, catalog.STREAMING, *sources):
+        if system not in (systems.OWN, systems.STREAMING, *sources):
             raise CheckpointError(f"{model.name} {role} {system}, and its weights are not loaded.")
     own = streaming_t2v.StreamingT2V(brief, pipeline, sources.get(model.first_chunk), ablation)
-    if model.streamer == catalog.STREAMING:
+    if model.streamer == systems.STREAMING:
         return own
     source = sources[model.streamer]
-    if model.streamer == catalog.TEXT2VIDEO_ZERO:
+    if model.streamer == systems.TEXT2VIDEO_ZERO:
         return text2video_zero.ZeroShot(brief, source)
-    if model.streamer == catalog.INSTRUCT_PIX2PIX:
+    if model.streamer == systems.INSTRUCT_PIX2PIX:
         return edit.Editing(brief, source)
-    if model.streamer == catalog.MAKE_A_VIDEO:
+    if model.streamer == systems.MAKE_A_VIDEO:
         return extrapolation.Extrapolation(brief, source, own)
     return again.FromTheLastFrame(brief, source, own)

@@ -8,7 +8,7 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from models import catalog, units
+from models import catalog, systems, units
 from models.catalog import Model
 from service.api.deps import ServicesDep, TenantDep
 from service.api.refusals import refuses
@@ -104,10 +104,10 @@ def card(model: Model, places: Collection[str]) -> ModelCard:
 
 def recipe_card(model: Model, places: Collection[str]) -> RecipeCard:
     """What a request may combine here."""
-    others = {*model.first_chunks, *model.streamers} - {catalog.OWN, catalog.STREAMING}
+    others = {*model.first_chunks, *model.streamers} - {systems.OWN, systems.STREAMING}
     here = {system for system in others if catalog.is_here(model.place(system), places)}
-    here |= {catalog.OWN, catalog.STREAMING}
-    enlarges = catalog.is_here(model.place(catalog.MAKE_A_VIDEO), places)
+    here |= {systems.OWN, systems.STREAMING}
+    enlarges = catalog.is_here(model.place(systems.MAKE_A_VIDEO), places)
     return RecipeCard(
         first_chunk=model.first_chunk,
         streamer=model.streamer,

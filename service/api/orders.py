@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from models import catalog
+from models import catalog, limits, systems
 from models.catalog import CatalogError, Model
 from service import ids
 from service.api.schemas import CreateVideo, EditVideo, Handling, ImageReference, Recipe, RefineOptions, Webhook
@@ -29,9 +29,9 @@ def job_of(order: CreateVideo, tenant: str, settings: Settings, *, with_image: b
     """The job that does what was ordered. Raises `InvalidRequest` naming the field and what is allowed."""
     with refusals():
         model = _composed(order, settings)
-        catalog.check_image(model, with_image)
-        catalog.check_clip(model, given=False)
-        catalog.check_later(model, order.interpolate, order.upscale, settings.checkpoints)
+        limits.check_image(model, with_image)
+        limits.check_clip(model, given=False)
+        limits.check_later(model, order.interpolate, order.upscale, settings.checkpoints)
         return _job(_generation(order, model), tenant, order, settings)
 
 
@@ -41,10 +41,10 @@ def child_of(heir: Heir, parent: Job, order: Handling, settings: Settings) -> Jo
         made = heir.generation
         catalog.find(made.model, catalog.offered(settings.checkpoints))
         model = made.recipe()
-        catalog.check_frames(model, heir.generation.num_frames, "seconds")
-        catalog.check_image(model, made.image is not None)
+        limits.check_frames(model, heir.generation.num_frames, "seconds")
+        limits.check_image(model, made.image is not None)
         of = made.clip.frames if made.clip else None
-        catalog.check_clip(model, given=made.clip is not None, frames=made.num_frames, of=of)
+        limits.check_clip(model, given=made.clip is not None, frames=made.num_frames, of=of)
         check_prompts(heir.generation)
         return _job(heir.generation, parent.tenant, order, settings, heir.ancestry)
 
@@ -53,7 +53,7 @@ def edit_of(order: EditVideo, parent: Job, clip: ClipRef, settings: Settings) ->
     """The job that changes a clip as ordered. Raises `InvalidRequest`."""
     with refusals():
         model = catalog.editor(order.model, catalog.offered(settings.checkpoints)).shaped(parent.generation.made.size)
-        catalog.check_frames(model, clip.frames, "video.id")
+        limits.check_frames(model, clip.frames, "video.id")
         generation = Generation(
             model=model.name,
             prompt=_prompt(order.prompt, model, "prompt"),
@@ -165,10 +165,10 @@ def _composed(order: CreateVideo, settings: Settings) -> Model:
 def _rate(rate: float | None, model: Model) -> float | None:
     if rate is None:
         return None
-    heard, (least, most) = catalog.HEAR_RATE & model.systems, catalog.RATES
+    heard, (least, most) = systems.HEAR_RATE & model.systems, systems.RATES
     if not heard:
         raise InvalidRequest(
-            f"recipe.rate is for {catalog.listed(sorted(catalog.HEAR_RATE))}, and this recipe has none of them.",
+            f"recipe.rate is for {catalog.listed(sorted(systems.HEAR_RATE))}, and this recipe has none of them.",
             "recipe.rate",
             "unknown_recipe",
         )
@@ -182,11 +182,11 @@ def _rate(rate: float | None, model: Model) -> float | None:
 def _motion(motion: tuple[float, float] | None, model: Model) -> tuple[float, float] | None:
     if motion is None:
         return None
-    if catalog.TEXT2VIDEO_ZERO not in model.systems:
-        said = f"recipe.motion is for {catalog.TEXT2VIDEO_ZERO}, which this recipe does not have."
+    if systems.TEXT2VIDEO_ZERO not in model.systems:
+        said = f"recipe.motion is for {systems.TEXT2VIDEO_ZERO}, which this recipe does not have."
         raise InvalidRequest(said, "recipe.motion", "unknown_recipe")
-    if not all(abs(moved) <= catalog.MAX_MOTION for moved in motion):
-        said = f"recipe.motion is {list(motion)}; each is -{catalog.MAX_MOTION} to {catalog.MAX_MOTION}."
+    if not all(abs(moved) <= systems.MAX_MOTION for moved in motion):
+        said = f"recipe.motion is {list(motion)}; each is -{systems.MAX_MOTION} to {systems.MAX_MOTION}."
         raise InvalidRequest(said, "recipe.motion", "out_of_range")
     return motion
 
@@ -195,7 +195,7 @@ def _num_frames(order: CreateVideo, model: Model) -> int:
     if order.seconds is not None and order.num_frames is not None:
         raise InvalidRequest("Give seconds or num_frames, not both.", "num_frames", "conflicting_fields")
     if order.num_frames is not None:
-        return catalog.check_frames(model, order.num_frames)
+        return limits.check_frames(model, order.num_frames)
     return _frames_in(DEFAULT_SECONDS if order.seconds is None else order.seconds, model)
 
 
@@ -209,7 +209,7 @@ def _frames_in(asked: str, model: Model) -> int:
         code = "too_long" if seconds > longest else "too_short" if seconds == seconds else "invalid_value"
         allowed = f"{model.name} makes {1 / model.fps:g} to {longest:g} seconds"
         raise InvalidRequest(f"seconds is {asked}; {allowed}.", "seconds", code)
-    return catalog.check_frames(model, round(seconds * model.fps), "seconds")
+    return limits.check_frames(model, round(seconds * model.fps), "seconds")
 
 
 def _refine(order: CreateVideo, model: Model) -> Refine | None:
@@ -266,7 +266,7 @@ def _prompt(prompt: str, model: Model, field: str) -> str:
     """The prompt as it was written, if the model understands it."""
     if not prompt.strip():
         raise InvalidRequest(f"{field} is empty.", field, "missing_field")
-    catalog.caption(model, _short(prompt, model, field), field)
+    limits.caption(model, _short(prompt, model, field), field)
     return prompt
 
 

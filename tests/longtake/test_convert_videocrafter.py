@@ -13,7 +13,7 @@ from diffusers import UNet3DConditionModel
 
 from longtake.checkpoints import conversion, shards
 from longtake.command import main
-from models.catalog import VIDEOCRAFTER
+from models.systems import VIDEOCRAFTER
 from models.first_chunk import videocrafter
 from models.first_chunk.loading import load_source
 from models.videocrafter.clip import Clip, draw

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from models import catalog
+from models import catalog, systems
 from models.catalog import CatalogError
 from models.loading import BUNDLED
 
@@ -62,13 +62,13 @@ def test_weights_that_come_with_longtake_are_there_and_no_others():
 def test_a_recipe_is_of_systems_that_go_together(model):
     for first_chunk, streamer in product((None, *model.first_chunks), (None, *model.streamers)):
         then = streamer or model.streamer
-        if then in catalog.ALONE and first_chunk not in (None, then):
+        if then in systems.ALONE and first_chunk not in (None, then):
             with pytest.raises(CatalogError, match="its own first chunk"):
                 model.composed(first_chunk, streamer)
             continue
         made = model.composed(first_chunk, streamer)
         assert made.streamer == then
-        assert (made.chunk_frames, made.conditioning_frames) == catalog.MEMORY[made.streamer]
+        assert (made.chunk_frames, made.conditioning_frames) == systems.MEMORY[made.streamer]
         assert made.weights == {model.checkpoint, *map(model.place, made.systems)}
         assert model.composed() == model
 

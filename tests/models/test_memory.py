@@ -16,7 +16,7 @@ from diffusers.hooks import HookRegistry
 from safetensors import safe_open
 from torch import nn
 
-from models import catalog, state
+from models import catalog, state, systems
 from models.catalog import CheckpointError, Size
 from models.first_chunk.loading import load_source
 from models.first_chunk.source import Wish
@@ -111,9 +111,9 @@ def test_every_preset_makes_the_same_video_with_only_its_grouped_weights_away(
             assert away(part) == {name in preset.grouped}, name
 
 
-@pytest.mark.parametrize("name", [catalog.ANIMATEDIFF, catalog.SVD])
+@pytest.mark.parametrize("name", [systems.ANIMATEDIFF, systems.SVD])
 def test_another_system_s_first_chunk_is_fetched_layer_by_layer_too(emptied, tmp_path, name):
-    make = {catalog.ANIMATEDIFF: sources.animatediff, catalog.SVD: sources.stable_video}[name]
+    make = {systems.ANIMATEDIFF: sources.animatediff, systems.SVD: sources.stable_video}[name]
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     wish = Wish(
         PROMPT, negative_prompt="", image=picture, num_frames=16, height=64, width=64, seed=1, steps=1,
@@ -122,7 +122,7 @@ def test_another_system_s_first_chunk_is_fetched_layer_by_layer_too(emptied, tmp
 
     def draw(preset: Preset) -> tuple[np.ndarray, set[bool]]:
         source = load_source(name, tmp_path / name, "cpu")
-        if name == catalog.SVD:
+        if name == systems.SVD:
             source = StableVideoDiffusion(source.pipeline, height=64, width=64)
         place_beside(source.pipeline, preset, CPU, folder=tmp_path / preset.name)
         drawn = source.draw(wish, lambda step, steps: None)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-from models import catalog, state
+from models import state, systems
 from models.catalog import CheckpointError
 from models.first_chunk.make_a_video import MakeAVideo
 from models.make_a_video.network import inflate
@@ -30,7 +30,7 @@ def sources(pipeline):
         vae=pipeline.vae,
         sharpener_factor=2,
     )
-    return {catalog.MAKE_A_VIDEO: MakeAVideo(parts)}
+    return {systems.MAKE_A_VIDEO: MakeAVideo(parts)}
 
 
 def tracks(recipe):

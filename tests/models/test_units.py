@@ -6,11 +6,11 @@ from itertools import product
 
 import pytest
 
-from models import catalog, units
+from models import catalog, systems, units
 from models.units import Stage
 
 MODEL = catalog.find("tiny-shapes")
-ALONE = MODEL.composed(catalog.TEXT2VIDEO_ZERO, catalog.TEXT2VIDEO_ZERO)
+ALONE = MODEL.composed(systems.TEXT2VIDEO_ZERO, systems.TEXT2VIDEO_ZERO)
 MADE = list(product((1, 7, 16, 17, 24, 41, 240), (None, 1, 8), (1, 2, 5), (1, 2)))
 
 

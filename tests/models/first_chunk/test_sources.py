@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import catalog
+from models import catalog, systems
 from models.catalog import CatalogError, CheckpointError
 from models.first_chunk.loading import SOURCES, load_source
 from models.first_chunk.svd import StableVideoDiffusion
@@ -17,8 +17,8 @@ from tests.models.first_chunk.asked import PICTURE, REQUEST, WISH
 from tests.support import sources
 
 TINY = catalog.find("tiny-shapes")
-ANIMATED = replace(TINY, first_chunk=catalog.ANIMATEDIFF, first_chunk_steps=2, first_chunk_guidance_scale=7.5)
-PICTURED = replace(TINY, first_chunk=catalog.SVD, first_chunk_steps=2)
+ANIMATED = replace(TINY, first_chunk=systems.ANIMATEDIFF, first_chunk_steps=2, first_chunk_guidance_scale=7.5)
+PICTURED = replace(TINY, first_chunk=systems.SVD, first_chunk_steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -152,4 +152,4 @@ def test_another_folder_is_refused_in_one_sentence(tmp_path):
 def test_every_source_that_a_model_begins_with_can_be_loaded():
     named = {name for model in catalog.MODELS.values() for name in (*model.first_chunks, *model.streamers)}
     named |= {system for model in catalog.MODELS.values() for system in model.systems}
-    assert set(SOURCES) == named - {catalog.OWN, catalog.STREAMING} | {catalog.MAKE_A_VIDEO, catalog.INSTRUCT_PIX2PIX}
+    assert set(SOURCES) == named - {systems.OWN, systems.STREAMING} | {systems.MAKE_A_VIDEO, systems.INSTRUCT_PIX2PIX}

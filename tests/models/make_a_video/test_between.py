@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -91,3 +93,9 @@ def test_a_factor_that_no_window_holds_is_refused(network: SpaceTimeUNet, vae: A
 def test_what_the_autoencoder_loses_is_spread_by_distance() -> None:
     lost = torch.tensor([[0.0], [4.0], [2.0]])
     assert spread(lost, 4).flatten().tolist() == [0, 1, 2, 3, 4, 3.5, 3, 2.5, 2]
+
+
+def test_it_runs_in_half_precision_too(network: SpaceTimeUNet, vae: AutoencoderKL) -> None:
+    halves = deepcopy(network).to(torch.bfloat16), deepcopy(vae).to(torch.bfloat16)
+    made = between(*halves, 2).run(FRAMES[:3])
+    assert np.array_equal(made[::2], FRAMES[:3]) and len(made) == 5

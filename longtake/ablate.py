@@ -1,4 +1,4 @@
-"""`longtake ablate`: the paper's ablation tables, on held-out captions of the shapes world."""
+"""`longtake ablate`: the paper's ablation tables, and its comparison, on held-out captions of the shapes world."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Shown
 
-NAMES = ("conditioning", "appearance", "blending")
+NAMES = ("conditioning", "appearance", "blending", "systems")
 
 
 @click.command()
@@ -39,7 +39,8 @@ def ablate(
     runs: Path,
     json_file: Path | None,
 ) -> None:
-    """Make TABLE: conditioning (CAM, Add-Cond, Conc-Cond), appearance (APM and its anchor), blending, or all.
+    """Make TABLE: conditioning (CAM, Add-Cond, Conc-Cond), appearance (APM and its anchor), blending, systems (each
+    alone, and with StreamingT2V going on from it), or all.
 
     Takes hours on two cores. Stop it whenever you like: what is trained and measured is kept in --runs, and the same
     command goes on from there.
@@ -63,7 +64,7 @@ def ablate(
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(name, total=videos)
             kept = runs / f"{name}-{length}-{sampling_steps}.jsonl"
-            weights = networks.fingerprint(runs, table.stages)
+            weights = networks.fingerprint(runs, table.stages, table.systems)
             variants = [variant.name for variant in table.variants]
             rows = series.collect(kept, weights, videos, variants, compare, processes, partial(progress.advance, task))
         figures[name] = series.means(rows)

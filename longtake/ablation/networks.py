@@ -18,6 +18,8 @@ from longtake.training.bundle import unbundle
 from longtake.training.loop import Budget, train
 from longtake.training.streaming import CamStage
 from models import catalog
+from models.first_chunk.loading import load_source
+from models.first_chunk.source import Source
 from models.loading import BUNDLED, load_pipeline
 from models.streaming_t2v.cam import ConditionalAttentionModule
 from models.streaming_t2v.pipeline import StreamingPipeline
@@ -39,13 +41,20 @@ def learn(stage: str, runs: Path, steps: int, processes: int) -> None:
     train(build, budget=Budget(steps=steps), progress=runs / stage / f"{stage}.pt", processes=processes, seed=1)
 
 
-def fingerprint(runs: Path, stages: Iterable[str]) -> str:
+def fingerprint(runs: Path, stages: Iterable[str], systems: Iterable[str] = ()) -> str:
     """Of all weights that a table rests on: other weights, other figures."""
-    folders = (BUNDLED / catalog.DEFAULT_MODEL, *(runs / stage / catalog.DEFAULT_MODEL for stage in stages))
+    bundled = (catalog.DEFAULT_MODEL, *map(catalog.TINY_SHAPES.place, systems))
+    folders = (*(BUNDLED / name for name in bundled), *(runs / stage / catalog.DEFAULT_MODEL for stage in stages))
     hashed = hashlib.blake2b(digest_size=8)
     for file in sorted(file for folder in folders for file in folder.rglob("*.safetensors")):
         hashed.update(file.read_bytes())
     return hashed.hexdigest()
+
+
+@cache
+def source(system: str) -> Source:
+    """The bundled weights of another system; loaded once a process."""
+    return load_source(system, catalog.TINY_SHAPES.place(system), device="cpu", dtype=torch.float32)
 
 
 @cache

@@ -1,6 +1,7 @@
-"""The ablation tables of the paper: what is compared, on what videos, by which figures.
+"""The tables: what is compared, on what videos, by which figures.
 
-Source: StreamingT2V (arXiv 2403.14773), section 5.3. Data only; what the figures mean is `models.evaluation`'s.
+Source of the ablations: StreamingT2V (arXiv 2403.14773), section 5.3; `systems` is its comparison with others, with the
+systems of this house. Data only; what the figures mean is `models.evaluation`'s.
 """
 
 from __future__ import annotations
@@ -8,6 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from models.systems import (
+    MAKE_A_VIDEO,
+    STREAMING,
+    TEXT2VIDEO_ZERO,
+    VIDEOCRAFTER,
+    VIDEOCRAFTER_I2V,
+)
 
 
 class Refinement(Enum):
@@ -22,13 +31,15 @@ class Refinement(Enum):
 class Variant:
     """One row. stage: the training stage whose network it takes (none: the bundled model's).
 
-    options: what differs in `StreamerSettings`. refinement: how its preview is refined (none: not at all).
+    options: what differs in `StreamerSettings`. refinement: how its preview is refined (none: not at all). recipe: who
+    draws the first chunk, and who goes on from it, where it is not StreamingT2V.
     """
 
     name: str
     stage: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     refinement: Refinement | None = None
+    recipe: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +56,21 @@ class Table:
         """The training stages that it needs."""
         return [variant.stage for variant in self.variants if variant.stage]
 
+    @property
+    def systems(self) -> list[str]:
+        """The systems besides StreamingT2V that it needs."""
+        return sorted({system for variant in self.variants for system in variant.recipe or ()} - {STREAMING})
+
 
 #: As published, known frames are made again and not held, so that the conditioning alone joins two chunks; and these
 #: networks have not learned APM yet.
 CONDITIONING_ALONE = {"hold_known_frames": False, "use_apm": False}
+
+_SYSTEMS = {
+    "Text2Video-Zero": (TEXT2VIDEO_ZERO, TEXT2VIDEO_ZERO),
+    "VideoCrafter": (VIDEOCRAFTER, VIDEOCRAFTER_I2V),
+    "Make-A-Video": (MAKE_A_VIDEO, MAKE_A_VIDEO),
+}
 
 TABLES = {
     "conditioning": Table(
@@ -82,5 +104,18 @@ TABLES = {
             Variant("randomized blending", refinement=Refinement.BLENDED),
         ),
         ("flow_std_dis", "seam_ratio", "flicker", "kept_colour", "kept_shape"),
+    ),
+    "systems": Table(
+        "Every system alone, and as the first chunk of StreamingT2V",
+        80,
+        (
+            Variant("StreamingT2V"),
+            *(Variant(f"{name}, alone", recipe=recipe) for name, recipe in _SYSTEMS.items()),
+            *(Variant(f"StreamingT2V from {name}", recipe=(first, STREAMING)) for name, (first, _) in _SYSTEMS.items()),
+        ),
+        (
+            *("direction", "presence", "kept_colour", "kept_shape", "motion", "scene_cuts", "mawe_dis", "seam_ratio"),
+            *("drift", "cpu_seconds_per_frame"),
+        ),
     ),
 }

@@ -6,6 +6,7 @@ of the files in which figures are kept.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -19,10 +20,10 @@ from longtake.ablation.tables import TABLES, Refinement, Table, Variant
 from models import catalog
 from models.evaluation.cuts import SceneCuts
 from models.evaluation.difference import Differences
-from models.evaluation.following import held_out_captions, roll_out, score_roll_out
+from models.evaluation.following import held_out_captions, roll_out, score_first_chunk, score_roll_out
 from models.evaluation.gauge import Figures, Gauge, measure
 from models.evaluation.likeness import Likeness
-from models.evaluation.mawe import FlowMagnitude
+from models.evaluation.mawe import FlowMagnitude, WarpError
 from models.recipe import Recipe
 from models.refinement.apart import joints, refine_apart
 from models.request import default_request
@@ -41,20 +42,29 @@ def compare(
     rows = {}
     for variant in (variant for variant in table.variants if variant.name in variants):
         options = tuple(sorted({"steps": steps, **variant.options}.items()))
-        preview = draw(runs, variant.stage, caption, number, num_frames, options)
+        begun = time.process_time()
+        preview = draw(runs, variant.stage, variant.recipe, caption, number, num_frames, options)
+        seconds = time.process_time() - begun
         pipeline = networks.pipeline(runs, variant.stage)
         frames, seams = make(variant, pipeline, caption, number, *preview)
-        rows[variant.name] = read(table, pipeline, caption, frames, seams)
+        rows[variant.name] = read(table, pipeline, caption, frames, seams, seconds)
     return rows
 
 
 @lru_cache(maxsize=1)  # rows that only differ in refinement follow each other
 def draw(
-    runs: Path, stage: str | None, caption: Caption, seed: int, num_frames: int, options: tuple[tuple[str, Any], ...]
+    runs: Path,
+    stage: str | None,
+    recipe: tuple[str, str] | None,
+    caption: Caption,
+    seed: int,
+    num_frames: int,
+    options: tuple[tuple[str, Any], ...],
 ) -> tuple[np.ndarray, list[int]]:
     """The preview of a row, uint8 [F, H, W, 3], and the frames at which its chunks begin."""
-    pipeline = networks.pipeline(runs, stage)
-    return roll_out(pipeline, MODEL, caption, num_frames=num_frames, seed=seed, **dict(options))
+    pipeline, model = networks.pipeline(runs, stage), MODEL.composed(*(recipe or ()))
+    sources = {system: networks.source(system) for system in model.systems}
+    return roll_out(pipeline, model, caption, num_frames=num_frames, seed=seed, sources=sources, **dict(options))
 
 
 def make(
@@ -72,12 +82,18 @@ def make(
     return refine_apart(recipe.refiner, frames, windows, seed=seed, shared_noise=shared), joints(windows)
 
 
-def read(table: Table, pipeline: StreamingPipeline, caption: Caption, frames: np.ndarray, seams: list[int]) -> Figures:
-    """The figures of one video, those that the table shows."""
+def read(
+    table: Table, pipeline: StreamingPipeline, caption: Caption, frames: np.ndarray, seams: list[int], seconds: float
+) -> Figures:
+    """The figures of one video, those that the table shows; `seconds` of one core are what its preview took."""
     gauges: list[Gauge] = [SceneCuts(), Differences(seams)]
     if "clip_anchor_distance" in table.figures:
         gauges.append(Likeness(lambda pixels: embed_anchor(pipeline.image_encoder, pixels)))
     if "flow_std_dis" in table.figures:
         gauges.append(FlowMagnitude())
-    figures = {**asdict(score_roll_out(caption, frames, seams)), **measure(frames, *gauges)}
+    if "mawe_dis" in table.figures:
+        gauges.append(WarpError())
+    first, whole = score_first_chunk(caption, frames[: MODEL.chunk_frames]), score_roll_out(caption, frames, seams)
+    figures = {**asdict(first), **asdict(whole), **measure(frames, *gauges)}
+    figures["cpu_seconds_per_frame"] = seconds / len(frames)
     return {name: figures[name] for name in table.figures}

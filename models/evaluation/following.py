@@ -5,9 +5,11 @@ Owns the held-out prompts and the figures; the recipe makes the frames. Knows no
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
@@ -17,13 +19,14 @@ import torch
 from models import catalog
 from models.evaluation.difference import seam_ratio
 from models.evaluation.drift import drift
+from models.first_chunk.source import Source
 from models.recipe import Recipe
 from models.request import default_request
 from models.shapes import tracker, world
 from models.shapes.language import Caption
 
 #: Which parts of the method take part in a roll-out.
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
     "without CAM": {"use_cam": False, "hold_known_frames": False},
     "without APM": {"use_apm": False},
@@ -50,13 +53,17 @@ class FirstChunkScore:
 
 @dataclass(frozen=True, slots=True)
 class RollOutScore:
-    """One long video; `seam_ratio` is None where it is no longer than a chunk."""
+    """One long video; `seam_ratio` is None where it is no longer than a chunk.
+
+    motion: how far the actor goes from a frame to the next, in percent of the frame's side; None where it is not seen.
+    """
 
     presence: float
     kept_colour: float
     kept_shape: float
     seam_ratio: float | None
     drift: float | None
+    motion: float | None = None
 
 
 def score_first_chunk(caption: Caption, frames: np.ndarray) -> FirstChunkScore:
@@ -77,15 +84,35 @@ def score_roll_out(caption: Caption, frames: np.ndarray, chunk_starts: list[int]
     read = tracker.track(torch.from_numpy(frames))
     shapes = [s is not None and s.shape == actor.shape for s in read.sightings]
     seam = seam_ratio(frames, chunk_starts)
-    return RollOutScore(read.presence, read.kept_colour(actor.colour), fmean(shapes), seam, drift(frames))
+    kept = read.kept_colour(actor.colour), fmean(shapes)
+    return RollOutScore(read.presence, *kept, seam, drift(frames), motion(read))
+
+
+def motion(read: tracker.Track) -> float | None:
+    """How far the actor goes from a frame to the next, in percent of the frame's side, on average."""
+    pairs = [(one, other) for one, other in pairwise(read.sightings) if one and other]
+    return fmean(100 * math.dist((one.x, one.y), (other.x, other.y)) for one, other in pairs) if pairs else None
 
 
 def roll_out(
-    pipeline: Any, model: catalog.Model, caption: Caption, *, num_frames: int, seed: int, **options: Any
+    pipeline: Any,
+    model: catalog.Model,
+    caption: Caption,
+    *,
+    num_frames: int,
+    seed: int,
+    steps: int | None = None,
+    sources: Mapping[str, Source] | None = None,
+    **ablation: Any,
 ) -> tuple[np.ndarray, list[int]]:
-    """A video of a caption as the service's preview shows it, and the frames at which chunks start."""
+    """A video of a caption as the service's preview shows it, and the frames at which chunks start.
+
+    steps: of every chunk, by default those of the model and of each of its systems. sources, ablation: as for `Recipe`.
+    """
     request = default_request(model, str(caption), num_frames=num_frames, seed=seed, refine=False)
-    made = list(Recipe(pipeline, model, request, **options).generate())
+    if steps is not None:
+        request = replace(request, steps=steps)
+    made = list(Recipe(pipeline, model, request, sources, **ablation).generate())
     return np.concatenate([result.frames for _, result in made]), [unit.first_frame for unit, _ in made[1:]]
 
 

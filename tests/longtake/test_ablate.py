@@ -46,6 +46,14 @@ def test_the_three_ways_to_join_windows_make_three_videos(tmp_path):
     assert len({row["flow_std_dis"][0] for row in rows.values()}) == len(rows) == 3
 
 
+def test_every_system_makes_its_row_of_the_comparison(tmp_path):
+    figures = tmp_path / "figures.json"
+    run(tmp_path, "systems", "--frames", "17", "--json", str(figures))
+    rows = json.loads(figures.read_text())["systems"]
+    assert len(rows) == 7 and len({row["mawe_dis"][0] for row in rows.values()}) == 7
+    assert all(row["cpu_seconds_per_frame"][0] > 0 for row in rows.values())
+
+
 def test_what_is_measured_is_not_made_again_unless_the_weights_are_others(tmp_path):
     made = tmp_path / "made"
     kept = tmp_path / "kept.jsonl"
@@ -84,5 +92,5 @@ def test_every_figure_of_a_table_is_one_that_is_measured():
     names = {figure for table in tables.TABLES.values() for figure in table.figures}
     assert names <= {
         *("scene_cuts", "seam_ratio", "flicker", "presence", "kept_colour", "kept_shape", "drift"),
-        *("clip_anchor_distance", "flow_std_dis"),
+        *("clip_anchor_distance", "flow_std_dis", "direction", "motion", "mawe_dis", "cpu_seconds_per_frame"),
     }

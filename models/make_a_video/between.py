@@ -97,7 +97,7 @@ class Between:
         config = self._network.image.config
         if config.encoder_hid_dim_type != "image_proj":
             return None
-        return torch.zeros(1, config.encoder_hid_dim, device=self._vae.device)
+        return torch.zeros(1, config.encoder_hid_dim, device=self._vae.device, dtype=self._network.dtype)
 
     def _pixels(self, frames: np.ndarray) -> Tensor:  # -> [F, 3, H, W] in -1..1
         return torch.from_numpy(frames).to(self._vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -105,7 +105,7 @@ class Between:
     def _encoded(self, pixels: Tensor) -> Tensor:  # -> [1, C, F, h, w]
         means = [self._vae.encode(frame[None].to(self._vae.dtype)).latent_dist.mode() for frame in pixels]
         latents: Tensor = torch.cat(means).float() * self._vae.config.scaling_factor
-        return latents.transpose(0, 1)[None]
+        return latents.transpose(0, 1)[None].to(self._network.dtype)
 
     def _decoded(self, latents: Tensor) -> Tensor:  # -> [F, 3, H, W]
         frames = (latents[0].transpose(0, 1) / self._vae.config.scaling_factor).to(self._vae.dtype)

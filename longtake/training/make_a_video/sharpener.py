@@ -17,20 +17,19 @@ from torch import Tensor
 
 from longtake.training.clips import SIZED, decode, encode
 from longtake.training.first_chunk import SCHEDULE
-from longtake.training.folder import begin, frozen, keep
-from longtake.training.make_a_video.networks import pixel_network
+from longtake.training.folder import frozen, keep
+from longtake.training.make_a_video.networks import drawing_differences, plain_network
 from longtake.training.objective import target
 from longtake.training.recipe import StageRecipe, read
 from models.make_a_video.enlargement import Enlarger, enlarged
-from models.make_a_video.network import SpaceTimeUNet
 from models.make_a_video.upscaling import TWICE
 from models.shapes import world
 
 CHANNELS = (16, 32, 48)
 SIDE, COUNT = 64, 6  # pixels of a small picture, pictures in a batch
 SIZES = (64, 128)  # of the small videos that it is offered for
-DIFFERENCE = 6.0  # bilinear enlargement is wrong at edges only, by a twentieth over all
-AUGMENTATION = 0.15  # the share of the schedule up to which the small picture is noised; it is told how far
+DIFFERENCE = 20.0  # bilinear enlargement is a twentieth off: that is to be as loud as noise
+AUGMENTATION = 0.03  # the share of the schedule up to which the small picture is noised; it is told how far
 LATENT_NOISE = 0.15  # what networks draw is not exactly what the encoder makes
 
 
@@ -66,9 +65,8 @@ class SharpenerStage:
         self.folder, self.recipe = checkpoint, recipe or read("tiny-make-a-video").stages[self.name]
         self.vae = frozen(AutoencoderKL, checkpoint / "vae").to(memory_format=torch.channels_last)
         self.frozen = (self.vae,)
-        config = dict(pixel_network(CHANNELS, 2 * SIDE).config)
-        kind = {"image_config": config, "planes": 3, "difference": DIFFERENCE}
-        self.learner: Any = begin(SpaceTimeUNet, checkpoint / "sharpener", **kind)
+        image = plain_network(CHANNELS, 2 * SIDE, colours=3, hears_level=True)
+        self.learner: Any = drawing_differences(checkpoint / "sharpener", image, 3, DIFFERENCE)
         self.scheduler = DDIMScheduler(**SCHEDULE)
 
     def draw(self, rng: random.Random, done: float) -> Pairs:
@@ -81,7 +79,7 @@ class SharpenerStage:
         missing = (large.unsqueeze(2) - wide) * self.learner.config.difference
         steps, count = self.scheduler.config.num_train_timesteps, len(small)
         t = torch.randint(0, steps, (count,))
-        t[::2] = torch.randint(steps // 2, steps, (len(t[::2]),))
+        t[::2] = steps - 1  # pure noise: what one step makes of it is nearly all that there is to learn
         level = (torch.rand(count) * AUGMENTATION * steps).long()
         noise = torch.randn_like(missing)
         beside = self.scheduler.add_noise(wide, torch.randn_like(wide), level.to(device))

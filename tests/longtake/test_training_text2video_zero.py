@@ -8,11 +8,13 @@ import shutil
 import pytest
 import torch
 
+from longtake.training.folder import load
 from longtake.training.text2video_zero.control import ControlStage
 from longtake.training.text2video_zero.edit import EditStage, dropped
 from longtake.training.text2video_zero.edit import edit as edit_pair
 from longtake.training.text2video_zero.text_to_image import TextToImageStage
 from models.loading import BUNDLED
+from models.streaming_t2v.unet import StreamingUNet3D
 
 
 @pytest.fixture
@@ -66,6 +68,16 @@ def test_each_stage_goes_on_from_the_pictures_and_learns(folder):
     assert all(torch.equal(before[name], weight) for name, weight in control.unet.state_dict().items())
     control.finish(control.learner)
     assert (folder / "controlnet" / "config.json").is_file()
+
+
+def test_the_pictures_begin_with_what_the_refiner_does_within_a_frame(folder):
+    shutil.copytree(BUNDLED / "tiny-shapes" / "refiner", folder / "refiner")
+    began = TextToImageStage(folder).learner.state_dict()
+    video = load(StreamingUNet3D, folder / "refiner").state_dict()
+    assert torch.equal(began["conv_in.weight"], video["conv_in.weight"][:, :4])
+    others = set(began) - {"conv_in.weight"}
+    assert all(torch.equal(began[name].flatten(), video[name].flatten()) for name in others)
+    assert {name.split(".")[0] for name in set(video) - set(began)} >= {"transformer_in"}
 
 
 def test_a_pair_shows_one_change(folder):

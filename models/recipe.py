@@ -87,11 +87,14 @@ class Recipe:
         return UnitResult(frames, state.dumps(left))
 
     def generate(self, on_step: OnStep = ignore) -> Iterator[tuple[Unit, UnitResult]]:
-        """The whole video without a service, unit by unit."""
+        """The whole video without a service, unit by unit. A state is kept until the last unit has read it."""
         states: dict[str, bytes] = {}
+        last_read = {key: unit.position for unit in self.plan for key in unit.needs}
         for unit in self.plan[:-1]:  # the last one is the finishing, which is no work for a model
             result = self.run(unit, states, on_step)
             states[unit.key] = result.state
+            for key in [key for key in states if last_read.get(key, 0) <= unit.position]:
+                del states[key]
             yield unit, result
 
     def _made(self, unit: Unit, loaded: Mapping[str, State], on_step: OnStep) -> tuple[np.ndarray, State]:

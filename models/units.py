@@ -7,7 +7,7 @@ video has the same plan wherever it is asked for. Knows nothing of how a unit is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from models.catalog import Model
@@ -92,19 +92,24 @@ def interpolated(num_frames: int, factor: int) -> int:
 
 
 def plan(model: Model, num_frames: int, refine_steps: int | None, interpolate: int = 1, upscale: int = 1) -> list[Unit]:
-    """The units of a video in the order they are done.
+    """The units of a video in the order they are done: all chunks, then piece by piece what is made of them.
 
     refine_steps: None where it is not refined. interpolate, upscale: by how much, 1 where it is not done.
     """
-    units = _chunks(model, num_frames)
-    if refine_steps is not None:
-        units += _diagonals(model, num_frames, refine_steps, len(units))
-    if interpolate > 1:
-        units += _gaps_filled(_emitting(units), interpolate, len(units))
-    if upscale > 1:
-        units += _one_by_one(_emitting(units), Stage.UPSCALE, len(units))
-    shown = interpolated(num_frames, interpolate)
-    return [*units, Unit(len(units), Stage.FINISH, 0, 0, shown)]
+    chunks = _chunks(model, num_frames)
+    diagonals = [] if refine_steps is None else _diagonals(model, num_frames, refine_steps)
+    pieces = [unit for unit in diagonals or chunks if unit.num_frames]
+    smoother = _gaps_filled(pieces, interpolate) if interpolate > 1 else pieces
+    larger = _enlarged(smoother) if upscale > 1 else smoother
+    later = {
+        piece.key: [unit for unit in dict.fromkeys(made) if unit is not piece]
+        for piece, *made in zip(pieces, smoother, larger, strict=True)
+    }
+    ordered = list(chunks)
+    for unit in diagonals or chunks:
+        ordered += [unit, *later.get(unit.key, ())] if diagonals else later[unit.key]
+    ordered.append(Unit(0, Stage.FINISH, 0, 0, interpolated(num_frames, interpolate)))
+    return [replace(unit, position=position) for position, unit in enumerate(ordered)]
 
 
 def _chunks(model: Model, num_frames: int) -> list[Unit]:
@@ -113,11 +118,11 @@ def _chunks(model: Model, num_frames: int) -> list[Unit]:
     for k in range(1, count_chunks(model, num_frames)):
         first = model.chunk_frames + (k - 1) * model.new_frames
         count = min(num_frames - first, model.new_frames)
-        units.append(Unit(k, Stage.STREAM, k, first, count, (_chunk_key(k - 1),)))
+        units.append(Unit(0, Stage.STREAM, k, first, count, (_chunk_key(k - 1),)))
     return units
 
 
-def _diagonals(model: Model, num_frames: int, steps: int, position: int) -> list[Unit]:
+def _diagonals(model: Model, num_frames: int, steps: int) -> list[Unit]:
     """Refinement unit j is the j-th diagonal of the blending graph: node (window j - s, step s) for every step s.
 
     After it window j - steps + 1 is final, so a refined video of n windows takes n + steps - 1 units.
@@ -130,31 +135,25 @@ def _diagonals(model: Model, num_frames: int, steps: int, position: int) -> list
         first = spans[done][0] if done >= 0 else 0
         stop = (spans[done + 1][0] if done + 1 < len(spans) else num_frames) if done >= 0 else 0
         needs = before + _chunks_of_window(model, spans, j)
-        units.append(Unit(position + j, Stage.REFINE, j, first, max(0, stop - first), needs))
+        units.append(Unit(0, Stage.REFINE, j, first, max(0, stop - first), needs))
     return units
 
 
-def _emitting(units: Sequence[Unit]) -> list[Unit]:
-    """Those of the last track: together they emit the whole video."""
-    return [unit for unit in units if unit.num_frames and unit.stage.track == units[-1].stage.track]
-
-
-def _gaps_filled(source: Sequence[Unit], factor: int, position: int) -> list[Unit]:
+def _gaps_filled(pieces: Sequence[Unit], factor: int) -> list[Unit]:
     """A unit a piece: from the last frame of the piece before it to its own last one."""
     units = []
-    for i, piece in enumerate(source):
+    for i, piece in enumerate(pieces):
         last = piece.first_frame + piece.num_frames - 1
         first = 0 if i == 0 else (piece.first_frame - 1) * factor + 1
-        needs = (*(before.key for before in source[max(0, i - 1) : i]), piece.key)
-        units.append(Unit(position + i, Stage.INTERPOLATE, i, first, last * factor + 1 - first, needs))
+        needs = (*(before.key for before in pieces[max(0, i - 1) : i]), piece.key)
+        units.append(Unit(0, Stage.INTERPOLATE, i, first, last * factor + 1 - first, needs))
     return units
 
 
-def _one_by_one(source: Sequence[Unit], stage: Stage, position: int) -> list[Unit]:
+def _enlarged(pieces: Sequence[Unit]) -> list[Unit]:
     """A unit a piece, with the same frames."""
     return [
-        Unit(position + i, stage, i, piece.first_frame, piece.num_frames, (piece.key,))
-        for i, piece in enumerate(source)
+        Unit(0, Stage.UPSCALE, i, piece.first_frame, piece.num_frames, (piece.key,)) for i, piece in enumerate(pieces)
     ]
 
 

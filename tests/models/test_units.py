@@ -61,3 +61,15 @@ def test_what_comes_last_is_made_of_the_best_there_is():
         "initialize",
         "stream",
     }
+
+
+def test_what_is_made_of_a_piece_follows_it_so_that_little_waits():
+    plan = units.plan(MODEL, 40, 2, 2, 2)
+    assert [unit.key[:-6] for unit in plan] == [
+        *("initialize", "stream", "stream", "stream"),
+        *("refine", "refine", "interpolate", "upscale", "refine", "interpolate", "upscale"),
+        "finish",
+    ]
+    assert [unit.key[:-6] for unit in units.plan(MODEL, 24, None, 2, 2)] == [
+        *("initialize", "stream", "interpolate", "upscale", "interpolate", "upscale", "finish")
+    ]

@@ -84,6 +84,7 @@ def manifest(generation: Generation, job_id: str) -> dict[str, Any]:
 def facts(generation: Generation, job_id: str) -> dict[str, Any]:
     """Of one prompt its SHA-256; of a schedule, also one that was steered or branched to, the SHA-256 of the whole."""
     said: dict[str, Any] = {"model": generation.model, "seed": generation.seed}
+    said |= {part: name for part in ("first_chunk", "streamer") if (name := getattr(generation, part))}
     if generation.seeds:
         said["seeds"] = [entry.model_dump() for entry in generation.seeds]
     said["prompt_sha256"] = hashlib.sha256(generation.prompt.encode()).hexdigest()

@@ -22,7 +22,7 @@ from service.objects import Objects
 from service.objects_local import LocalObjects
 from service.objects_s3 import S3Objects
 
-OURS = ("service", "models.catalog", "models.pictures")
+OURS = ("service", "models.catalog", "models.limits", "models.pictures")
 IMPLEMENTED_BY = {Objects: (LocalObjects, S3Objects)}
 
 

@@ -1,7 +1,8 @@
 """How well the tiny VideoCrafters draw what they are told: `python -m bench.videocrafter text|rate|picture|baseline`.
 
 All on prompts that were held out of training, read by the tracker of the shapes world. `text` and `rate` are for
-text-to-video, `picture` and `baseline` for image-to-video; `--model` names another checkpoint, or its folder.
+text-to-video, `picture` and `baseline` for image-to-video, `streaming` is what the baseline is held to. `--model` names
+another checkpoint, or its folder.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 
+from models import catalog
 from models.evaluation.cuts import scene_cuts
 from models.evaluation.difference import flicker
-from models.evaluation.following import held_out_captions, means, score_first_chunk, score_roll_out
+from models.evaluation.following import held_out_captions, means, roll_out, score_first_chunk, score_roll_out
 from models.evaluation.picture import held_out_pictures, score_picture
 from models.evaluation.rate import score_rates, slow_movers
-from models.loading import find_checkpoint
+from models.loading import find_checkpoint, load_pipeline
+from models.shapes import tracker
 from models.shapes.language import Caption
 from models.videocrafter import baseline
 from models.videocrafter.clip import Clip, draw
@@ -31,6 +35,7 @@ MODELS = {
     "rate": "tiny-videocrafter",
     "picture": "tiny-videocrafter-i2v",
     "baseline": "tiny-videocrafter-i2v",
+    "streaming": "tiny-shapes",
 }
 
 
@@ -55,11 +60,13 @@ def rate(parts: VideoCrafterPipeline, asked: Any, options: dict[str, Any]) -> di
 
 def picture(parts: VideoCrafterPipeline, asked: Any, options: dict[str, Any]) -> dict[str, float]:
     """Shares of clips that keep what their picture shows: without a prompt, and with the true one."""
-    figures = {}
-    for name, say in {"no prompt": lambda caption: "", "true prompt": str}.items():
+    figures: dict[str, float] = {}
+    for name in ("no prompt", "true prompt"):
         scores, directions = [], []
         for i, (caption, image) in enumerate(held_out_pictures(asked.count)):
-            frames = draw(parts, Clip(say(caption), SIDE, SIDE, seed=i, image=image, **options))
+            frames = draw(
+                parts, Clip(str(caption) if name == "true prompt" else "", SIDE, SIDE, seed=i, image=image, **options)
+            )
             scores.append(score_picture(image, frames))
             directions.append(score_first_chunk(caption, frames))
         figures |= {f"{name}: {key}": value for key, value in means(scores).items()}
@@ -69,17 +76,39 @@ def picture(parts: VideoCrafterPipeline, asked: Any, options: dict[str, Any]) ->
 
 def roll_outs(parts: VideoCrafterPipeline, asked: Any, options: dict[str, Any]) -> dict[str, float]:
     """Again and again from the last frame, beginning with a held-out picture and its caption."""
-    scores, cuts, flickers = [], [], []
     count = -(-asked.frames // parts.unet.config.num_frames)
+    made = []
     for i, (caption, image) in enumerate(held_out_pictures(asked.count)):
         clip = Clip(str(caption), SIDE, SIDE, seed=i, image=image, **options)
         chunks = list(baseline.chunks(parts, clip, count))
         starts = np.cumsum([len(chunk) for chunk in chunks])[:-1].tolist()
-        frames = np.concatenate(chunks)[: asked.frames]
-        scores.append(score_roll_out(caption, frames, starts))
-        cuts.append(len(scene_cuts(frames)))
-        flickers.append(flicker(frames))
-    return means(scores) | {"scene cuts": float(np.mean(cuts)), "flicker": float(np.mean(flickers))}
+        made.append((caption, np.concatenate(chunks)[: asked.frames], starts))
+    return long_takes(made)
+
+
+def streaming(parts: Any, asked: Any, options: dict[str, Any]) -> dict[str, float]:
+    """StreamingT2V on the same captions, for comparison; with the settings of its model, and without a picture."""
+    model, made = catalog.find("tiny-shapes"), []
+    for i, (caption, _) in enumerate(held_out_pictures(asked.count)):
+        made.append((caption, *roll_out(parts, model, caption, num_frames=asked.frames, seed=i)))
+    return long_takes(made)
+
+
+def long_takes(made: list[tuple[Caption, np.ndarray, list[int]]]) -> dict[str, float]:
+    """Figures of long videos, with how far the actor goes from frame to frame, inside chunks and between them."""
+    inside: list[float] = []
+    between: list[float] = []
+    for _, frames, starts in made:
+        seen = tracker.track(torch.from_numpy(frames)).sightings
+        for at, (one, then) in enumerate(pairwise(seen), start=1):
+            if one and then:
+                (between if at in starts else inside).append(float(np.hypot(then.x - one.x, then.y - one.y)))
+    return means([score_roll_out(*one) for one in made]) | {
+        "step inside": float(np.mean(inside)),
+        "step between": float(np.mean(between)),
+        "scene cuts": float(np.mean([len(scene_cuts(frames)) for _, frames, _ in made])),
+        "flicker": float(np.mean([flicker(frames) for _, frames, _ in made])),
+    }
 
 
 MEASURES: dict[str, Callable[..., dict[str, float]]] = {
@@ -87,6 +116,7 @@ MEASURES: dict[str, Callable[..., dict[str, float]]] = {
     "rate": rate,
     "picture": picture,
     "baseline": roll_outs,
+    "streaming": streaming,
 }
 
 
@@ -100,7 +130,9 @@ def main() -> None:
         say.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     asked = say.parse_args()
     torch.set_num_threads(1)
-    parts = VideoCrafterPipeline.from_pretrained(find_checkpoint(asked.model or MODELS[asked.what])).to(torch.float32)
+    folder = find_checkpoint(asked.model or MODELS[asked.what])
+    load = load_pipeline if asked.what == "streaming" else VideoCrafterPipeline.from_pretrained
+    parts = load(folder, dtype=torch.float32)
     options = {name: getattr(asked, name) for name in ("steps", "guidance_scale", "eta", "fps")}
     began = time.monotonic()
     for name, value in MEASURES[asked.what](parts, asked, options).items():

@@ -27,7 +27,7 @@ serve: setup     ## The service on http://127.0.0.1:8000
 	$(BIN)/longtake serve
 
 test: setup s3-server lint ## Everything that can be checked on this machine
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 lint: setup      ## Style, types, floors
 	$(BIN)/ruff check .

@@ -82,6 +82,14 @@ def done(claim: Claim, **changes: Any) -> UnitDone:
     return report.model_copy(update=changes)
 
 
+def complete(store: Store) -> None:
+    """Do all units; the last one of each job leaves a video."""
+    while claim := store.claim_next("w"):
+        video = f"{claim.job.tenant}/{claim.job.id}/video.f{claim.fence}.mp4"
+        is_last = claim.job.work()[claim.position].stage == "finish"
+        store.commit(claim, done(claim, artefacts={"video": video} if is_last else {}))
+
+
 def finish(store: Store, worker_id: str = "w") -> Job:
     """Do units until there is nothing left; the last job that was touched."""
     job = None

@@ -11,23 +11,15 @@ from service.jobs import ClipRef
 from service.store import Store
 from service.tenants import Tenants
 from tests.service.api.conftest import order, problem
-from tests.service.conftest import done
+from tests.service.conftest import complete
 
 EDITOR = "tiny-instruct-pix2pix"
-
-
-def finish(store: Store) -> None:
-    """Do all units; the last one leaves a video."""
-    while claim := store.claim_next("w"):
-        video = f"{claim.job.tenant}/{claim.job.id}/video.f{claim.fence}.mp4"
-        is_last = claim.job.work()[claim.position].stage == "finish"
-        store.commit(claim, done(claim, artefacts={"video": video} if is_last else {}))
 
 
 @pytest.fixture
 def parent(api: TestClient, store: Store) -> str:
     video = order(api, num_frames=24, interpolate=2)["id"]
-    finish(store)
+    complete(store)
     return video
 
 
@@ -80,7 +72,7 @@ def test_what_cannot_be_changed_is_refused(api: TestClient, stranger: TestClient
 
 def test_an_edit_cannot_outlast_its_clip(api: TestClient, store: Store, parent: str) -> None:
     child = edited(api, parent).json()["id"]
-    finish(store)
+    complete(store)
     body = {"video": {"id": child}, "prompt": "make it red", "seconds": "1"}
     problem(api.post("/v1/videos/extensions", json=body), 422, "too_long", "seconds")
     assert api.post(f"/v1/videos/{child}/remix", json={"prompt": "make it red"}).status_code == 202

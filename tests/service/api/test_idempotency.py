@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from service.store import Store
 from tests.service.api.conftest import PROMPT, order, problem
 from tests.service.api.test_tenancy import body_of, filled
-from tests.service.conftest import finish
+from tests.service.conftest import complete
 
 HEADERS = ("location", "retry-after", "openai-poll-after-ms")
 
@@ -30,7 +30,7 @@ def creating(document: dict[str, Any]) -> list[str]:
 def test_on_every_route_that_makes_a_video_the_same_request_is_the_same_video(api: TestClient, store: Store) -> None:
     document = api.get("/openapi.json").json()
     parent, other = order(api, num_frames=32)["id"], order(api, num_frames=32)["id"]
-    finish(store)
+    complete(store)
     for n, path in enumerate(creating(document)):
         described = [parameter["name"] for parameter in document["paths"][path]["post"]["parameters"]]
         assert "idempotency-key" in described, path
@@ -56,7 +56,7 @@ def test_what_was_asked_is_answered_as_the_first_time_whatever_became_of_the_vid
         return api.post("/v1/videos", json={"prompt": PROMPT, "num_frames": 16}, headers={"Idempotency-Key": "k"})
 
     first = ask().json()
-    finish(store)
+    complete(store)
     again = ask()
     assert (again.status_code, again.json()["status"]) == (202, "queued")
     assert {**again.json(), "eta_s": None} == first

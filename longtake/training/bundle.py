@@ -53,12 +53,14 @@ class Bundle:
     """A checkpoint below models/checkpoints, made of what stages have trained.
 
     parts: its components' classes. folders: where a component was trained, if not in a folder of its own name.
+    optional: components that it can do without, and has where they were trained.
     """
 
     name: str
     pipeline: Any
     parts: Mapping[str, Any]
     folders: Mapping[str, str] = field(default_factory=dict)
+    optional: Collection[str] = ()
 
     def folder(self, part: str) -> str:
         return self.folders.get(part, part)
@@ -103,10 +105,17 @@ TINY_VIDEOCRAFTER_I2V = Bundle(
     },
     {"unet": "image_to_video"},
 )
-_UNWATCHED = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+
+
+def _stable_diffusion(**parts: Any) -> Any:
+    """With a ControlNet or without; `StableDiffusionPipeline` reads both, and leaves the ControlNet alone."""
+    kind = StableDiffusionControlNetPipeline if "controlnet" in parts else StableDiffusionPipeline
+    return kind(**parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+
+
 TINY_INSTRUCT_PIX2PIX = Bundle(
     "tiny-instruct-pix2pix",
-    functools.partial(StableDiffusionPipeline, **_UNWATCHED),
+    _stable_diffusion,
     {
         "tokenizer": PreTrainedTokenizerFast,
         "text_encoder": CLIPTextModel,
@@ -116,11 +125,11 @@ TINY_INSTRUCT_PIX2PIX = Bundle(
     },
     {"unet": "edit_unet"},
 )
-#: `StableDiffusionPipeline` reads it too, which leaves the ControlNet alone.
 TINY_TEXT2VIDEO_ZERO = Bundle(
     "tiny-text2video-zero",
-    functools.partial(StableDiffusionControlNetPipeline, **_UNWATCHED),
+    _stable_diffusion,
     {**TINY_INSTRUCT_PIX2PIX.parts, "controlnet": ControlNetModel},
+    optional=("controlnet",),
 )
 TINY_MAKE_A_VIDEO = Bundle(
     "tiny-make-a-video",
@@ -137,6 +146,7 @@ TINY_MAKE_A_VIDEO = Bundle(
         "vae": AutoencoderKL,
     },
     {"text_encoder": "clip_text_encoder", "decoder": "video_decoder"},
+    optional=("tokenizer", "text_encoder", "prior", "prior_scheduler", "decoder"),
 )
 #: By the `result` of the recipe that trains them.
 BUNDLES: dict[str, tuple[Bundle, ...]] = {
@@ -148,19 +158,19 @@ BUNDLES: dict[str, tuple[Bundle, ...]] = {
 
 
 def bundle(trained: Path, checkpoint: Path, what: Bundle = TINY_SHAPES) -> None:
-    """Write `checkpoint` from the folder that the stages have trained into; every stage must have run.
-
-    A component that is that of the bundled tiny-shapes, beside it, becomes a link to it.
+    """Write `checkpoint` from the folder that the stages have trained into; every stage must have run, but for optional
+    components. A component that is that of the bundled tiny-shapes, beside it, becomes a link to it.
     """
-    missing = [folder for name in what.parts if not (trained / (folder := what.folder(name))).is_dir()]
-    if missing:
+    absent = [name for name in what.parts if not (trained / what.folder(name)).is_dir()]
+    if missing := [what.folder(name) for name in absent if name not in what.optional]:
         raise CheckpointError(f"{trained} lacks {', '.join(missing)}; train those stages first.")
-    parts = {name: part.from_pretrained(trained / what.folder(name)) for name, part in what.parts.items()}
+    there = {name: part for name, part in what.parts.items() if name not in absent}
+    parts = {name: part.from_pretrained(trained / what.folder(name)) for name, part in there.items()}
     for part in parts.values():
         if isinstance(part, torch.nn.Module):
             part.half()
     what.pipeline(**parts).save_pretrained(checkpoint, safe_serialization=True)
-    for name in what.parts if what is not TINY_SHAPES else ():
+    for name in there if what is not TINY_SHAPES else ():
         share(checkpoint / name, checkpoint.with_name(TINY_SHAPES.name) / name)
     seal(checkpoint)
 

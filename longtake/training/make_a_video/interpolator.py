@@ -22,13 +22,14 @@ from longtake.training.folder import frozen, keep
 from longtake.training.make_a_video.networks import LATENTS, drawing_differences, plain_network
 from longtake.training.objective import target
 from longtake.training.recipe import StageRecipe, read
-from models.make_a_video.between import FACTORS
-from models.make_a_video.interpolation import WINDOW, Filling, Window, blended, fill, planes
+from models.make_a_video.between import FACTORS, ONE_STEP
+from models.make_a_video.interpolation import WINDOW, Window, blended, fill, planes
 from models.shapes.world import FPS
 
 CHANNELS = (48, 64)
 SIZES = ((64, 4, 0.5), (128, 1, 0.5))  # pixels, clips in a batch, share of the batches: both cost the same
 DIFFERENCE = 12.0  # a line between known latents is 0.05 to 0.3 off: that is to be as loud as noise
+PURE = 0.8  # share of a batch that is pure noise: what one step makes of it is nearly all that there is to learn
 STILL = 0.3  # a clip that moves less than that (as variance) counts less
 REPEATS = 3  # with other masks and noise: drawing and encoding a clip costs half as much as learning from it
 WRONG = 0.03  # known latents are noised by up to so much, half of them: they come from frames decoded before
@@ -91,7 +92,7 @@ class InterpolatorStage:
         expected = expected + self.wrong(latents, batch.known, rng)
         steps, count = self.scheduler.config.num_train_timesteps, len(latents)
         t = torch.randint(0, steps, (count,))
-        t[::2] = steps - 1  # pure noise: what one step makes of it is nearly all that there is to learn
+        t[torch.rand(count) < PURE] = steps - 1
         t = t.to(latents.device)
         noise = torch.randn_like(latents)
         noisy = self.scheduler.add_noise(missing, noise, t)
@@ -131,7 +132,7 @@ class InterpolatorStage:
             latents = clips.encode(self.vae, pixels[None])
             known = latents[:, :, ::5]
             window = Window(0, 15, (0, 5, 10, 15))
-            filled = fill(learner, self.scheduler, known, window, Filling(steps=2), seed=0, fps=5.0 * FPS)
+            filled = fill(learner, self.scheduler, known, window, ONE_STEP, seed=0, fps=5.0 * FPS)
             made.append((filled - latents).square().mean())
             lines.append((blended(known, (0, 5, 10, 15), 16) - latents).square().mean())
         return f"error {torch.stack(made).mean():.4f} of latents; of those blended {torch.stack(lines).mean():.4f}"

@@ -29,6 +29,7 @@ CHANNELS = (16, 32, 48)
 SIDE, COUNT = 64, 6  # pixels of a small picture, pictures in a batch
 SIZES = (64, 128)  # of the small videos that it is offered for
 DIFFERENCE = 20.0  # bilinear enlargement is a twentieth off: that is to be as loud as noise
+PURE = 0.8  # share of a batch that is pure noise: what one step makes of it is nearly all that there is to learn
 AUGMENTATION = 0.03  # the share of the schedule up to which the small picture is noised; it is told how far
 LATENT_NOISE = 0.15  # what networks draw is not exactly what the encoder makes
 
@@ -79,7 +80,7 @@ class SharpenerStage:
         missing = (large.unsqueeze(2) - wide) * self.learner.config.difference
         steps, count = self.scheduler.config.num_train_timesteps, len(small)
         t = torch.randint(0, steps, (count,))
-        t[::2] = steps - 1  # pure noise: what one step makes of it is nearly all that there is to learn
+        t[torch.rand(count) < PURE] = steps - 1
         level = (torch.rand(count) * AUGMENTATION * steps).long()
         noise = torch.randn_like(missing)
         beside = self.scheduler.add_noise(wide, torch.randn_like(wide), level.to(device))

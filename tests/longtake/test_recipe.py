@@ -56,7 +56,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, wrong: str, said: str):
 
 
 def test_a_recipe_that_is_not_there_is_named_with_those_that_are():
-    with pytest.raises(RecipeError, match="no recipe 'mine': neither a file, nor one of paper, tiny-shapes"):
+    with pytest.raises(RecipeError, match="no recipe 'mine': neither a file, nor one of paper, .*tiny-shapes, .*"):
         read("mine")
 
 

@@ -22,7 +22,7 @@ def run(checkpoint: str | None, count: int) -> dict[str, dict[str, float]]:
 
     torch.set_num_threads(WorkerSettings().torch_threads)
     editor = parts.load(str(find_checkpoint(checkpoint or EDITOR)), shown=True, dtype=torch.float32)
-    options = EditOptions(steps=20, guidance_scale=3.0, image_guidance_scale=1.5)
+    options = EditOptions(steps=10, guidance_scale=3.0, image_guidance_scale=1.5)
 
     def edited(clip: np.ndarray, instruction: str) -> np.ndarray:
         return np.concatenate(list(edit(editor, clip, instruction, seed=0, options=options)))

@@ -276,8 +276,9 @@ _ENTRIES = (
         size=Size(128, 128),
         refined_size=Size(128, 128),
         max_steps=100,
-        default_guidance_scale=4.0,
-        default_anchor_guidance_scale=1.5,
+        default_steps=10,
+        default_guidance_scale=3.0,
+        default_anchor_guidance_scale=2.0,
         read_prompt=lambda prompt: str(instruction.read(prompt)),
     ),
     STREAMING_T2V,
@@ -324,11 +325,15 @@ _ENTRIES = (
         licence="not for commercial use: that of streaming-t2v, and VideoCrafter's",
     ),
 )
+#: Weights that come with Longtake: models/checkpoints.
 BUNDLED = (
     "tiny-shapes",
-    "tiny-make-a-video",
+    "tiny-text2video-zero",
     "tiny-instruct-pix2pix",
-)  # weights that come with Longtake: models/checkpoints
+    "tiny-videocrafter",
+    "tiny-videocrafter-i2v",
+    "tiny-make-a-video",
+)
 MODELS: dict[str, Model] = {model.name: model for model in _ENTRIES}
 DEFAULT_MODEL = "tiny-shapes"
 

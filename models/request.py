@@ -116,6 +116,7 @@ class Brief:
             seed=request.seed,
             steps=steps,
             guidance_scale=scale,
+            eta=model.eta,
             rate=request.rate,
             motion=request.motion,
         )

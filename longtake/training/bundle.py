@@ -33,6 +33,7 @@ from transformers import (
 from longtake.checkpoints.conversion import LICENCE
 from longtake.checkpoints.inventory import INDEX, components, seal
 from models.catalog import CheckpointError
+from models.first_chunk.text2video_zero import SAMPLING
 from models.make_a_video.network import SpaceTimeUNet
 from models.make_a_video.pipeline import MakeAVideoPipeline
 from models.refinement.schedule import LogSNRCosineSchedule
@@ -53,7 +54,7 @@ class Bundle:
     """A checkpoint below models/checkpoints, made of what stages have trained.
 
     parts: its components' classes. folders: where a component was trained, if not in a folder of its own name.
-    optional: components that it can do without, and has where they were trained.
+    optional: components that it can do without, and has where they were trained. files: JSON that lies beside them.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Bundle:
     parts: Mapping[str, Any]
     folders: Mapping[str, str] = field(default_factory=dict)
     optional: Collection[str] = ()
+    files: Mapping[str, Any] = field(default_factory=dict)
 
     def folder(self, part: str) -> str:
         return self.folders.get(part, part)
@@ -130,6 +132,8 @@ TINY_TEXT2VIDEO_ZERO = Bundle(
     _stable_diffusion,
     {**TINY_INSTRUCT_PIX2PIX.parts, "controlnet": ControlNetModel},
     optional=("controlnet",),
+    # Noised up to T = 941 as published, the small shapes of 16x16 latents jump.
+    files={SAMPLING: {"t_prime": 301, "t_start": 401, "motion": [-8, 0]}},
 )
 TINY_MAKE_A_VIDEO = Bundle(
     "tiny-make-a-video",
@@ -172,6 +176,8 @@ def bundle(trained: Path, checkpoint: Path, what: Bundle = TINY_SHAPES) -> None:
     what.pipeline(**parts).save_pretrained(checkpoint, safe_serialization=True)
     for name in there if what is not TINY_SHAPES else ():
         share(checkpoint / name, checkpoint.with_name(TINY_SHAPES.name) / name)
+    for name, content in what.files.items():
+        (checkpoint / name).write_text(json.dumps(content) + "\n")
     seal(checkpoint)
 
 

@@ -33,6 +33,7 @@ class Wish:
     seed: int
     steps: int
     guidance_scale: float  # by the text; a source that reads none has its own
+    eta: float = 1.0  # of DDIM, by systems that sample with it
     index: int = 0
     rate: float | None = None
     motion: tuple[float, float] | None = None

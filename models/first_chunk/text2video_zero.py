@@ -5,7 +5,9 @@ Owns how it is asked; how it draws is `models.text2video_zero`'s. Knows nothing 
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from models.streaming_t2v.sampler import OnStep
 from models.text2video_zero import parts
 from models.text2video_zero.options import STEPS, Options
 from models.text2video_zero.pipeline import Text2VideoZero
+
+SAMPLING = "text2video_zero.json"
 
 
 class Text2VideoZeroSource:
@@ -46,5 +50,10 @@ class Text2VideoZeroSource:
 
 
 def load(folder: str, **options: Any) -> Text2VideoZeroSource:
-    """From a folder of Stable Diffusion 1.x in diffusers layout; `options` are those of `from_pretrained`."""
-    return Text2VideoZeroSource(parts.load(folder, **options))
+    """From a folder of Stable Diffusion 1.x in diffusers layout; `options` are those of `from_pretrained`.
+
+    A file SAMPLING in it says how frames are sampled where that is not as published: fields of `Options`, as JSON.
+    """
+    file = Path(folder) / SAMPLING
+    chosen = json.loads(file.read_text()) if file.is_file() else {}
+    return Text2VideoZeroSource(parts.load(folder, **options), Options(**chosen))

@@ -45,6 +45,7 @@ class VideoCrafter:
             steps=min(max(wish.steps, FEWEST_STEPS), self._most_steps),
             guidance_scale=wish.guidance_scale,
             fps=wish.rate or self.fps,
+            eta=wish.eta,
             index=wish.index,
         )
         return pixels.fit(draw(self.pipeline, clip, on_step)[: wish.num_frames], wish.height, wish.width)

@@ -97,7 +97,8 @@ class Clip:
 def draw(parts: MakeAVideoPipeline, clip: Clip, on_step: OnStep = ignore) -> np.ndarray:
     """uint8 [F, H, W, 3]. on_step counts the steps of the decoder. Raises ValueError for a part that is not there."""
     needed = dict.fromkeys(("tokenizer", "text_encoder", "prior", "prior_scheduler", "decoder"), True)
-    needed |= {"interpolator": clip.factor > 1, "enlarger": clip.larger, "sharpener": clip.sharper}
+    longer, larger, sharper = clip.factor > 1, clip.larger is not None, clip.sharper is not None
+    needed |= {"interpolator": longer, "enlarger": larger, "sharpener": sharper}
     for name, wanted in needed.items():
         if wanted and getattr(parts, name) is None:
             raise ValueError(f"This checkpoint of Make-A-Video has no {name}.")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from models.shapes.language import (
     BACKGROUND_WORDS,
@@ -91,7 +92,7 @@ def read(text: str) -> Instruction:
 
 def changed(caption: Caption, instruction: Instruction) -> Caption:
     """The caption of what the instruction makes of it; of several actors all are changed."""
-    new = {instruction.what: instruction.into}
+    new: dict[str, Any] = {instruction.what: instruction.into}
     if instruction.what == "background":
         return replace(caption, **new)
     return replace(caption, actors=tuple(replace(actor, **new) for actor in caption.actors))
@@ -125,11 +126,11 @@ def _refuse_strangers(words: list[str], wanted: Mapping[str, str]) -> None:
     of_ground = bool(_GROUND & set(words))
     if of_ground and "background" not in wanted:
         strangers = [word for word in words if word in COLOUR_WORDS or word in OTHER_COLOURS]
-        what, known = "background", BACKGROUNDS
+        what = "background"
     elif not wanted:
         strangers = [word for word in words if word in OTHER_COLOURS or word in BACKGROUND_WORDS]
-        what, known = "colour", COLOURS
+        what = "colour"
     else:
         return
     if strangers:
-        raise NotUnderstood(f"'{strangers[-1]}' is not a {what} of this model; it has {', '.join(known)}.")
+        raise NotUnderstood(f"'{strangers[-1]}' is not a {what} of this model; it has {', '.join(CHANGES[what])}.")

@@ -13,9 +13,9 @@ from diffusers import UNet3DConditionModel
 
 from longtake.checkpoints import conversion, shards
 from longtake.command import main
-from models.systems import VIDEOCRAFTER
 from models.first_chunk import videocrafter
 from models.first_chunk.loading import load_source
+from models.systems import VIDEOCRAFTER
 from models.videocrafter.clip import Clip, draw
 from tests.parity.weights import parity_file
 from tests.support import released, videocrafter_release

@@ -82,7 +82,8 @@ class EditStage:
         with torch.no_grad():
             tokens = text.encode(self.tokenizer, self.text, said, self.text.config.max_position_embeddings).tokens
             gone = torch.tensor(no_picture, device=seen.device).view(-1, 1, 1, 1)
-            shown = torch.where(gone, 0, seen / self.vae.config.scaling_factor)
+            config: Any = self.vae.config
+            shown = torch.where(gone, 0, seen / config.scaling_factor)
 
         def network(noisy: Tensor, t: Tensor) -> Any:
             return self.learner(torch.cat([noisy, shown], dim=1), t, encoder_hidden_states=tokens)

@@ -86,6 +86,12 @@ def get_model(model_id: str, use: ServicesDep, tenant: TenantDep) -> ModelCard:
 def card(model: Model, places: Collection[str]) -> ModelCard:
     """What a client is told of a model."""
     same_name = {name: getattr(model, name) for name in Limits.model_fields if hasattr(model, name)}
+    recipe = recipe_card(model, places)
+    done = dict.fromkeys(units.Stage, True) | {
+        units.Stage.REFINE: bool(model.refined_sizes),
+        units.Stage.INTERPOLATE: bool(recipe.interpolate),
+        units.Stage.UPSCALE: bool(recipe.upscale),
+    }
     own = {
         "sizes": [str(size) for size in model.sizes],
         "refined_size": str(model.refined_size),
@@ -96,8 +102,8 @@ def card(model: Model, places: Collection[str]) -> ModelCard:
         id=model.name,
         description=model.description,
         licence=model.licence,
-        stages=[str(stage) for stage in units.Stage],
-        recipe=recipe_card(model, places),
+        stages=[str(stage) for stage in units.Stage if done[stage]],
+        recipe=recipe,
         limits=Limits(**(same_name | own)),
     )
 
@@ -107,7 +113,7 @@ def recipe_card(model: Model, places: Collection[str]) -> RecipeCard:
     others = {*model.first_chunks, *model.streamers} - {systems.OWN, systems.STREAMING}
     here = {system for system in others if catalog.is_here(model.place(system), places)}
     here |= {systems.OWN, systems.STREAMING}
-    enlarges = catalog.is_here(model.place(systems.MAKE_A_VIDEO), places)
+    enlarges = "clip" not in model.inputs and catalog.is_here(model.place(systems.MAKE_A_VIDEO), places)
     return RecipeCard(
         first_chunk=model.first_chunk,
         streamer=model.streamer,

@@ -37,7 +37,7 @@ def list_models() -> None:
     table = Table(name, "frames", "refined", "longest", "licence", place)
     for model in catalog.MODELS.values():
         try:
-            weights = ", ".join(str(find(name)) for name in sorted(model.weights))
+            weights = ", ".join(str(folder_of(name)) for name in sorted(model.weights))
         except CheckpointError:
             weights = "not here"
         longest = f"{model.max_frames} frames, {model.max_frames / model.fps / 60:g} min"
@@ -100,9 +100,14 @@ def _table(components: list[Component]) -> Table:
 @click.argument("name")
 def verify(name: str) -> None:
     """Check a model's weights, or a folder: missing components, names and shapes of tensors, SHA-256 of every file."""
+    model = catalog.MODELS.get(name)
+    for weights in sorted(model.weights) if model else [name]:
+        _verify(folder_of(weights))
+
+
+def _verify(folder: Path) -> None:
     from longtake.checkpoints import inventory
 
-    folder = find(name)
     with Console(stderr=True).status("") as status:
         found = list(inventory.problems(folder, lambda file: status.update(f"SHA-256 of {file}")))
     for problem in found:
@@ -114,12 +119,16 @@ def verify(name: str) -> None:
 
 
 def find(name: str) -> Path:
-    """The folder of a model's weights, by its name, or of a checkpoint."""
+    """The folder of a model's checkpoint, by its name, or of any checkpoint."""
+    model = catalog.MODELS.get(name)
+    return folder_of(model.checkpoint if model else name)
+
+
+def folder_of(weights: str) -> Path:
+    """Where weights of that name are."""
     from models.loading import find_checkpoint
 
-    model = catalog.MODELS.get(name)
-    own = model.checkpoint if model else name
-    folder = Path(find_checkpoint(WorkerSettings().checkpoints.get(own, own)))
+    folder = Path(find_checkpoint(WorkerSettings().checkpoints.get(weights, weights)))
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is on the Hub; only weights on this machine can be looked at.")
     return folder

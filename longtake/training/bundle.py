@@ -173,6 +173,9 @@ def bundle(trained: Path, checkpoint: Path, what: Bundle = TINY_SHAPES) -> None:
     for part in parts.values():
         if isinstance(part, torch.nn.Module):
             part.half()
+    for link in (checkpoint / name for name in there):
+        if link.is_symlink():  # else what is written would be written into tiny-shapes
+            link.unlink()
     what.pipeline(**parts).save_pretrained(checkpoint, safe_serialization=True)
     for name in there if what is not TINY_SHAPES else ():
         share(checkpoint / name, checkpoint.with_name(TINY_SHAPES.name) / name)

@@ -104,6 +104,8 @@ def test_a_model_is_found_where_the_settings_say(folder, monkeypatch):
 
 def test_the_bundled_weights_are_whole():
     assert models("verify", "tiny-shapes").output.endswith("tiny-shapes is whole.\n")
+    whole = models("verify", "tiny-make-a-video").output.splitlines()
+    assert [line.rsplit("/", 1)[1] for line in whole] == ["tiny-make-a-video is whole.", "tiny-shapes is whole."]
 
 
 def flip(folder: Path) -> None:

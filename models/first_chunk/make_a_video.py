@@ -17,7 +17,7 @@ from models.streaming_t2v.sampler import OnStep
 
 
 class MakeAVideo:
-    """Draws at the size of its last network, and hands the frames over in the size wished for.
+    """Draws as many sizes up as are wished for, and hands the frames over in the size wished for.
 
     fps: how fast things move. larger, sharper: how its super-resolutions enlarge, where the checkpoint has them.
     """
@@ -37,6 +37,7 @@ class MakeAVideo:
         self._sharper = sharper if pipeline.sharpener is not None else None
 
     def draw(self, wish: Wish, on_step: OnStep) -> np.ndarray:
+        larger, sharper = self._enlargements(min(wish.height, wish.width))
         clip = Clip(
             prompt=wish.prompt,
             negative_prompt=wish.negative_prompt,
@@ -45,10 +46,22 @@ class MakeAVideo:
             seed=wish.seed,
             steps=wish.steps,
             guidance_scale=wish.guidance_scale,
-            larger=self._larger,
-            sharper=self._sharper,
+            larger=larger,
+            sharper=sharper,
         )
         return pixels.fit(draw(self.pipeline, clip, on_step), wish.height, wish.width)
+
+    def _enlargements(self, wanted: int) -> tuple[Enlargement | None, Enlargement | None]:
+        """Those of its super-resolutions that are needed to come from the decoder's side to the one wanted."""
+        parts, done = self.pipeline, []
+        side = parts.decoder.image.config.sample_size
+        side *= 1 if parts.vae is None else 2 ** (len(parts.vae.config.block_out_channels) - 1)
+        for how in (self._larger, self._sharper):
+            needed = how if how is not None and side < wanted else None
+            side *= needed.factor if needed else 1
+            done.append(needed)
+        larger, sharper = done
+        return larger, sharper
 
 
 def load(folder: str, **options: Any) -> MakeAVideo:

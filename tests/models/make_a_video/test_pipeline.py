@@ -68,3 +68,9 @@ def test_the_streaming_network_goes_on_from_its_clip(pipeline: Any, folder: Path
     told: list[tuple[int, int]] = []
     assert np.array_equal(frames[:16], loaded.draw(wish, lambda step, steps: told.append((step, steps))))
     assert told == [(1, 2), (2, 2)]
+
+
+def test_frames_are_enlarged_as_far_as_is_wished_for(folder: Path) -> None:
+    loaded = source.load(str(folder))  # 16, and 64 and 192 pixels
+    counts = [sum(how is not None for how in loaded._enlargements(side)) for side in (8, 16, 17, 64, 65, 500)]
+    assert counts == [0, 0, 1, 1, 2, 2]

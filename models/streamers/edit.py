@@ -42,7 +42,8 @@ class Editing:
             raise ValueError("An instruction changes a clip, and none is given.")
         shown = np.concatenate([clip[:1], clip[max(1, span.start) : span.stop]])
         request, instruction = self._brief.request, self._brief.caption(span.start)
-        follow = follower(self._parts, instruction, request.negative_prompt, seed=request.seed, how=self._options)
+        seed = request.seed_at(span.start)
+        follow = follower(self._parts, instruction, request.negative_prompt, seed=seed, how=self._options)
         frames = follow.chunk(pixels.fit(shown, size.height, size.width), on_step)
         frames = frames if span.start == 0 else frames[1:]
         return frames, {"frames": torch.from_numpy(frames)}

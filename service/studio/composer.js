@@ -89,7 +89,7 @@ export function openComposer({ onOrdered }) {
 
   return {
     offer(offered) {
-      models = offered;
+      models = offered.filter(({ recipe }) => !recipe.inputs.includes("clip")); // those begin with a finished video
       modelField.replaceChildren(...models.map(({ id }) => new Option(id)));
       showModel();
     },

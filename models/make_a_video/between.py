@@ -18,7 +18,7 @@ import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
-from models.make_a_video.interpolation import WINDOW, Filling, Window, fill, windows
+from models.make_a_video.interpolation import WINDOW, Filling, Window, fill, nothing, windows
 from models.make_a_video.network import SpaceTimeUNet
 from models.streaming_t2v.sampler import OnStep, ignore
 
@@ -87,19 +87,12 @@ class Between:
         latents = self._encoded(pixels)
         made = fill(
             self._network, self._scheduler, latents, Window(first, first + at[-1], at), self._how,
-            seed=self._seed, condition=self._nothing(), fps=self._fps * self._factor, on_step=on_step,
+            seed=self._seed, condition=nothing(self._network), fps=self._fps * self._factor, on_step=on_step,
         )  # fmt: skip
         drawn = self._decoded(made) + spread(pixels - self._decoded(latents), self._factor)
         whole = ((drawn.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         whole[list(at)] = given
         return whole[1:]
-
-    def _nothing(self) -> Tensor | None:
-        """What a network that draws from an embedding is given where there is none."""
-        config = self._network.image.config
-        if config.encoder_hid_dim_type != "image_proj":
-            return None
-        return torch.zeros(1, config.encoder_hid_dim, device=self._vae.device, dtype=self._network.dtype)
 
     def _pixels(self, frames: np.ndarray) -> Tensor:  # -> [F, 3, H, W] in -1..1
         return torch.from_numpy(frames).to(self._vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -91,6 +91,14 @@ class Filling:
     eta: float = 0.0
 
 
+def nothing(network: SpaceTimeUNet) -> Tensor | None:
+    """What a network that draws from an embedding is given where there is none, [1, D]; None for any other."""
+    config = network.image.config
+    if config.encoder_hid_dim_type != "image_proj":
+        return None
+    return torch.zeros(1, config.encoder_hid_dim, device=network.device)
+
+
 @torch.no_grad()
 def fill(
     network: SpaceTimeUNet,

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from models import pixels
-from models.make_a_video.interpolation import Filling, Window, fill
+from models.make_a_video.interpolation import Filling, Window, fill, nothing
 from models.request import Brief
 from models.streamers.streamer import ChunkStreamer, State
 from models.streaming_t2v.sampler import OnStep
@@ -40,15 +39,8 @@ class Extrapolation:
         steps, _ = self._brief.streamer_sampling
         made = fill(
             parts.interpolator, parts.scheduler, latents, window, Filling(steps=steps),
-            seed=request.seed_at(unit.first_frame), condition=self._nothing(),
+            seed=request.seed_at(unit.first_frame), condition=nothing(parts.interpolator),
             fps=request.rate or model.fps, on_step=on_step,
         )  # fmt: skip
         frames = pixels.decode(parts.vae, made[0, :, model.conditioning_frames :], batch=8)
         return frames, {"frames": torch.from_numpy(frames)}
-
-    def _nothing(self) -> Tensor | None:
-        """What a network that draws from an embedding is given where there is none."""
-        config = self._parts.interpolator.image.config
-        if config.encoder_hid_dim_type != "image_proj":
-            return None
-        return torch.zeros(1, config.encoder_hid_dim, device=self._parts.vae.device)

@@ -7,6 +7,7 @@ caption is ever read. Owns what they are shown; the networks' sizes are `network
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ REPEATS = 2  # of a batch, with other noise: encoding costs half as much as lear
 DROP_EMBEDDING = 0.1  # for guidance
 
 
-class _DecoderStage:
+class _DecoderStage(ABC):
     """What both have in common: velocity loss over all noise levels, half of them from the noisier half."""
 
     name: str
@@ -48,12 +49,13 @@ class _DecoderStage:
         self.scheduler = DDIMScheduler(**SCHEDULE)
         self.learner: Any = self.network()
 
+    @abstractmethod
     def network(self) -> Any:
-        raise NotImplementedError
+        """What learns: the one in the folder, or as it begins."""
 
+    @abstractmethod
     def said(self, noisy: Tensor, t: Tensor, embedding: Tensor, batch: Clips) -> Tensor:
         """The network's prediction for clips [B, C, F, h, w]."""
-        raise NotImplementedError
 
     def loss(self, batch: Clips, rng: random.Random, done: float) -> Tensor:
         latents = clips.encode(self.vae, batch.pixels).repeat(REPEATS, 1, 1, 1, 1)

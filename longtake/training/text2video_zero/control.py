@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
-from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
 from longtake.training.clips import SIZED, some_dropped
 from longtake.training.folder import frozen, keep, load
 from longtake.training.recipe import StageRecipe
-from longtake.training.text2video_zero.pictures import channels_last, encode, loss, prepared, tiny
+from longtake.training.text2video_zero.pictures import encode, loss, prepared, readers, tiny
 from longtake.training.text2video_zero.text_to_image import FRAMES, PAIRS, SIDE, Pictures
 from models.shapes import world
 from models.streaming_t2v import text
@@ -37,9 +36,7 @@ class ControlStage:
 
     def __init__(self, checkpoint: Path, recipe: StageRecipe | None = None):
         self.folder, self.recipe = checkpoint, recipe or tiny(self.name)
-        self.tokenizer = PreTrainedTokenizerFast.from_pretrained(checkpoint / "tokenizer")
-        self.text = frozen(CLIPTextModel, checkpoint / "text_encoder")
-        self.vae = channels_last(frozen(AutoencoderKL, checkpoint / "vae"))
+        self.tokenizer, self.text, self.vae = readers(checkpoint)
         self.unet = prepared(frozen(UNet2DConditionModel, checkpoint / "unet"))
         self.frozen = (self.text, self.vae, self.unet)
         self.scheduler = DDIMScheduler.from_pretrained(checkpoint / "scheduler")

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
-from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
 from longtake.training.clips import SIZED
-from longtake.training.folder import frozen, keep, load
+from longtake.training.folder import keep, load
 from longtake.training.recipe import StageRecipe
-from longtake.training.text2video_zero.pictures import channels_last, encode, loss, prepared, tiny
+from longtake.training.text2video_zero.pictures import encode, loss, prepared, readers, tiny
 from longtake.training.text2video_zero.text_to_image import FRAMES, PAIRS, SIDE
 from models.shapes import world
 from models.shapes.changed import changed
@@ -62,9 +61,7 @@ class EditStage:
 
     def __init__(self, checkpoint: Path, recipe: StageRecipe | None = None):
         self.folder, self.recipe = checkpoint, recipe or tiny(self.name)
-        self.tokenizer = PreTrainedTokenizerFast.from_pretrained(checkpoint / "tokenizer")
-        self.text = frozen(CLIPTextModel, checkpoint / "text_encoder")
-        self.vae = channels_last(frozen(AutoencoderKL, checkpoint / "vae"))
+        self.tokenizer, self.text, self.vae = readers(checkpoint)
         self.frozen = (self.text, self.vae)
         self.scheduler = DDIMScheduler.from_pretrained(checkpoint / "scheduler")
         own = checkpoint / "edit_unet"

@@ -1,17 +1,21 @@
 """What a network of pictures is taught: the noise or the velocity, at several noise levels of each picture.
 
-Owns the loss and how pictures become latents; knows nothing of what the network is shown besides.
+Owns the loss, how pictures become latents, and what every stage reads; knows nothing of what else a network is shown.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
+from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
+from longtake.training.folder import frozen
 from longtake.training.objective import target
 from longtake.training.recipe import read
 
@@ -46,6 +50,13 @@ def loss(network: Any, scheduler: Any, latents: Tensor, **shown: Any) -> Tensor:
     noisy = scheduler.add_noise(latents, noise, t).contiguous(memory_format=torch.channels_last)
     made = network(noisy, t, **shown).sample
     return (made.float() - target(scheduler, latents, noise, t)).square().mean()
+
+
+def readers(checkpoint: Path) -> tuple[Any, Any, Any]:
+    """Tokenizer, text encoder and autoencoder, which no stage changes."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(checkpoint / "tokenizer")
+    text_encoder = frozen(CLIPTextModel, checkpoint / "text_encoder")
+    return tokenizer, text_encoder, channels_last(frozen(AutoencoderKL, checkpoint / "vae"))
 
 
 def channels_last(network: nn.Module) -> nn.Module:

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
-from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
 from longtake.training.clips import SIZED, some_dropped
-from longtake.training.folder import begin, frozen, keep, load
+from longtake.training.folder import begin, keep, load
 from longtake.training.recipe import StageRecipe
-from longtake.training.text2video_zero.pictures import channels_last, encode, loss, prepared, tiny
+from longtake.training.text2video_zero.pictures import encode, loss, prepared, readers, tiny
 from longtake.training.vocabulary import WIDTH
 from models.shapes import world
 from models.streaming_t2v import text
@@ -102,9 +101,7 @@ class TextToImageStage:
 
     def __init__(self, checkpoint: Path, recipe: StageRecipe | None = None):
         self.folder, self.recipe = checkpoint, recipe or tiny(self.name)
-        self.tokenizer = PreTrainedTokenizerFast.from_pretrained(checkpoint / "tokenizer")
-        self.text = frozen(CLIPTextModel, checkpoint / "text_encoder")
-        self.vae = channels_last(frozen(AutoencoderKL, checkpoint / "vae"))
+        self.tokenizer, self.text, self.vae = readers(checkpoint)
         self.frozen = (self.text, self.vae)
         self.learner: Any = prepared(begun(checkpoint))
         self.scheduler = DDIMScheduler(**SCHEDULE)

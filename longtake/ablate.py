@@ -29,6 +29,11 @@ NAMES = ("conditioning", "appearance", "blending", "systems")
     "--runs", type=click.Path(path_type=Path), default=Path("runs/ablations"), show_default=True, help="What is kept."
 )
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there.")
+@click.option(
+    "--sheet",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Make no table, but a PNG of what the rows of the one TABLE make of one caption, with X-T slices.",
+)
 def ablate(
     names: tuple[str, ...],
     videos: int,
@@ -38,6 +43,7 @@ def ablate(
     processes: int,
     runs: Path,
     json_file: Path | None,
+    sheet: Path | None,
 ) -> None:
     """Make TABLE: conditioning (CAM, Add-Cond, Conc-Cond), appearance (APM and its anchor), blending, systems (each
     alone, and with StreamingT2V going on from it), or all.
@@ -49,16 +55,23 @@ def ablate(
     Example:
       longtake ablate conditioning
       longtake ablate appearance blending --videos 100
+      longtake ablate systems --sheet systems.png
     """
     from longtake.ablation import networks, series, video
     from longtake.ablation.tables import TABLES
 
+    chosen = NAMES if "all" in names else names
+    if sheet and len(chosen) > 1:
+        raise click.UsageError("--sheet is for one TABLE.")
     figures = {}
-    for name in NAMES if "all" in names else names:
+    for name in chosen:
         table = TABLES[name]
         length = frames or table.frames
         for stage in table.stages:
             networks.learn(stage, runs, steps, processes)
+        if sheet:
+            draw_sheet(sheet, name, length, sampling_steps, runs)
+            continue
         compare = partial(video.compare, name, length, sampling_steps, runs)
         columns = TextColumn("{task.description}"), MofNCompleteColumn(), TextColumn("captions"), TimeRemainingColumn()
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -71,6 +84,14 @@ def ablate(
         Console(width=120).print(shown(f"{table.title}: {videos} videos of {length} frames", figures[name]))
     if json_file:
         json_file.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def draw_sheet(target: Path, name: str, frames: int, steps: int, runs: Path) -> None:
+    from longtake.ablation.sheet import sheet
+
+    caption, picture = sheet(name, frames, steps, runs)
+    picture.save(target, optimize=True)
+    click.echo(f"{target}: {caption}")
 
 
 def shown(title: str, figures: dict[str, dict[str, tuple[float, float] | None]]) -> Shown:

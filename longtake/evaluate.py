@@ -52,7 +52,7 @@ def seam_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option("--captions", default=64, show_default=True, help="Held-out captions for the first chunk.")
 @click.option("--roll-outs", default=16, show_default=True, help="Long videos for each variant of the method.")
 @click.option("--frames", default=80, show_default=True, help="Length of a long video.")
-@click.option("--edits", default=0, help="Measure an editor instead (--checkpoint; the bundled one): so many clips.")
+@click.option("--edits", default=0, help="Measure a model that changes clips instead: so many of them.")
 @click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Write a PNG of eight videos there.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there.")
 @click.pass_context
@@ -63,7 +63,7 @@ def evaluate(ctx: click.Context, /, videos: tuple[Path, ...], json_file: Path | 
     Example:
       longtake evaluate take.mp4 --seams 16:8 --pictures pictures
       longtake evaluate --captions 64 --roll-outs 16 --frames 80
-      longtake evaluate --edits 40
+      longtake evaluate --edits 40 --model tiny-controlnet-canny
     """
     if json_file and not json_file.absolute().parent.is_dir():
         raise click.ClickException(f"There is no folder {json_file.absolute().parent}.")
@@ -71,8 +71,9 @@ def evaluate(ctx: click.Context, /, videos: tuple[Path, ...], json_file: Path | 
     if videos:
         figures = of_videos(videos, **{name: options[name] for name in OF_VIDEOS})
     elif options["edits"]:
-        refuse_strangers(ctx, tuple({*OF_THE_SUITE} - {"checkpoint", "edits"}), "a model that draws")
-        figures = of_an_editor(options["checkpoint"], options["edits"])
+        refuse_strangers(ctx, tuple({*OF_THE_SUITE} - {"model", "checkpoint", "edits"}), "a model that draws")
+        named = ctx.get_parameter_source("model") is ParameterSource.COMMANDLINE
+        figures = of_an_editor(options["model"] if named else None, options["checkpoint"], options["edits"])
     else:
         figures = of_a_model(**{name: options[name] for name in OF_THE_SUITE if name not in ("suite", "edits")})
     if json_file:
@@ -122,11 +123,15 @@ def of_a_model(
     return figures
 
 
-def of_an_editor(checkpoint: str | None, edits: int) -> Rows:
+def of_an_editor(name: str | None, checkpoint: str | None, edits: int) -> Rows:
     from longtake.evaluation.edits import run
 
-    figures = run(checkpoint, edits)
-    show(table(f"{edits} held-out clips, edited", figures))
+    try:
+        model = catalog.editor(name, catalog.MODELS)
+    except catalog.CatalogError as error:
+        raise click.ClickException(str(error)) from error
+    figures = run(model, checkpoint, edits)
+    show(table(f"{edits} held-out clips, changed by {model.name}", figures))
     return figures
 
 

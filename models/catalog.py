@@ -15,6 +15,8 @@ from models.shapes import instruction, language
 from models.systems import (
     ALONE,
     ANIMATEDIFF,
+    CONTROLNET,
+    FROM_CLIPS,
     FROM_PICTURES,
     INSTRUCT_PIX2PIX,
     MAKE_A_VIDEO,
@@ -99,6 +101,7 @@ class Model:
     window_overlap: int = 8
     max_prompt_chars: int = 2000
     max_guidance_scale: float = 30.0
+    max_anchor_guidance_scale: float = 30.0
     max_interpolate: int = 5  # frames made of one
     upscales: tuple[int, ...] = (2,)  # factors of both sides
     read_prompt: Callable[[str], str] = str  # free English -> what the text encoder is given; may raise NotUnderstood
@@ -185,7 +188,7 @@ class Model:
     @property
     def inputs(self) -> tuple[str, ...]:
         """What it makes a video from; StreamingT2V goes on from a picture, whoever else draws the first chunk."""
-        if self.streamer == INSTRUCT_PIX2PIX:
+        if self.streamer in FROM_CLIPS:
             return ("clip",)
         if self.needs_image:
             return ("image",)
@@ -242,14 +245,28 @@ STREAMING_T2V = Model(
     first_chunk_guidance_scale=9.0,
     refine_prompt_suffix=", ",
 )
-_EDITING: dict[str, Any] = {
-    "first_chunk": INSTRUCT_PIX2PIX,
-    "streamer": INSTRUCT_PIX2PIX,
-    "chunk_frames": MEMORY[INSTRUCT_PIX2PIX][0],
-    "conditioning_frames": MEMORY[INSTRUCT_PIX2PIX][1],
-    "first_chunks": (),
-    "streamers": (),
-    "max_guidance_scale": 10.0,
+
+
+def _along(system: str) -> dict[str, Any]:
+    """What is different of a model that follows a clip."""
+    chunk_frames, conditioning_frames = MEMORY[system]
+    return {
+        "first_chunk": system,
+        "streamer": system,
+        "chunk_frames": chunk_frames,
+        "conditioning_frames": conditioning_frames,
+        "first_chunks": (),
+        "streamers": (),
+        "max_steps": 100,
+        "default_anchor_guidance_scale": 1.0,
+    }
+
+
+_SMALL: dict[str, Any] = {"size": Size(128, 128), "refined_size": Size(128, 128)}
+_LARGE: dict[str, Any] = {  # near 512x512, as Stable Diffusion was trained
+    "size": Size(512, 512),
+    "refined_size": Size(512, 512),
+    "more_sizes": ((Size(768, 448), Size(768, 448)), (Size(448, 768), Size(448, 768))),
 }
 _ENTRIES = (
     TINY_SHAPES,
@@ -270,29 +287,43 @@ _ENTRIES = (
     ),
     replace(
         TINY_SHAPES,
-        **_EDITING,
+        **_along(INSTRUCT_PIX2PIX) | _SMALL | {"default_anchor_guidance_scale": 2.0},
         name="tiny-instruct-pix2pix",
         description="Changes one thing in a video of drawn shapes: colour, shape, size or background.",
-        size=Size(128, 128),
-        refined_size=Size(128, 128),
-        max_steps=100,
+        max_guidance_scale=10.0,
+        max_anchor_guidance_scale=10.0,
         default_steps=10,
         default_guidance_scale=3.0,
-        default_anchor_guidance_scale=2.0,
         read_prompt=lambda prompt: str(instruction.read(prompt)),
+    ),
+    replace(
+        TINY_SHAPES,
+        **_along(CONTROLNET) | _SMALL,
+        name="tiny-controlnet-canny",
+        description="Draws a prompt along the edges of a video of drawn shapes, by ControlNet.",
+        max_anchor_guidance_scale=2.0,
+        default_steps=20,
+        default_guidance_scale=3.0,
     ),
     STREAMING_T2V,
     replace(
         STREAMING_T2V,
-        **_EDITING,
+        **_along(INSTRUCT_PIX2PIX) | _LARGE,
         name="instruct-pix2pix",
         description="Changes a video as an instruction says, by InstructPix2Pix; needs a GPU.",
         licence="not for commercial use: that of streaming-t2v, and of InstructPix2Pix",
-        size=Size(512, 512),
-        refined_size=Size(512, 512),
-        more_sizes=((Size(768, 448), Size(768, 448)), (Size(448, 768), Size(448, 768))),
-        max_steps=100,
-        default_anchor_guidance_scale=1.0,
+        max_guidance_scale=10.0,
+        max_anchor_guidance_scale=10.0,
+    ),
+    replace(
+        STREAMING_T2V,
+        **_along(CONTROLNET) | _LARGE,
+        name="controlnet-canny",
+        description="Draws a prompt along the edges of a video, by ControlNet on any Stable Diffusion; needs a GPU.",
+        licence="not for commercial use: that of streaming-t2v, of the Stable Diffusion model, and of the ControlNet",
+        max_anchor_guidance_scale=2.0,
+        default_steps=20,
+        default_guidance_scale=9.0,
     ),
     replace(
         STREAMING_T2V.composed(ANIMATEDIFF),
@@ -330,6 +361,7 @@ BUNDLED = (
     "tiny-shapes",
     "tiny-text2video-zero",
     "tiny-instruct-pix2pix",
+    "tiny-controlnet-canny",
     "tiny-videocrafter",
     "tiny-videocrafter-i2v",
     "tiny-make-a-video",

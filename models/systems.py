@@ -9,8 +9,9 @@ from __future__ import annotations
 OWN, ANIMATEDIFF, SVD, TEXT2VIDEO_ZERO = "own", "animatediff", "svd", "text2video-zero"
 VIDEOCRAFTER, VIDEOCRAFTER_I2V = "videocrafter", "videocrafter-i2v"
 MAKE_A_VIDEO = "make-a-video"  # which also makes any video smoother and larger
-INSTRUCT_PIX2PIX = "instruct-pix2pix"
+INSTRUCT_PIX2PIX, CONTROLNET = "instruct-pix2pix", "controlnet-canny"
 FROM_PICTURES = (SVD, VIDEOCRAFTER_I2V)  # those of them that draw nothing without a picture
+FROM_CLIPS = (INSTRUCT_PIX2PIX, CONTROLNET)  # and nothing without a clip
 # Who goes on from it: `models.streamers`
 STREAMING = "streaming-t2v"
 #: Frames of a chunk, and how many of them each streamer remembers of the chunk before.
@@ -20,6 +21,7 @@ MEMORY = {
     VIDEOCRAFTER_I2V: (16, 0),
     MAKE_A_VIDEO: (16, 8),
     INSTRUCT_PIX2PIX: (8, 1),
+    CONTROLNET: (8, 1),
 }
 #: Steps and guidance scale of each system by the name of its weights, where a request leaves them to the model.
 SAMPLING: dict[str, tuple[int | None, float | None]] = {
@@ -40,4 +42,4 @@ HEAR_RATE = frozenset({VIDEOCRAFTER, VIDEOCRAFTER_I2V, MAKE_A_VIDEO})  # systems
 RATES = (1.0, 30.0)  # frames a second that they can be told
 MAX_MOTION = 128  # of Text2Video-Zero's camera a frame, in 1/512 of the frame
 #: Streamers that go on only from what they have begun themselves.
-ALONE = (TEXT2VIDEO_ZERO, INSTRUCT_PIX2PIX)
+ALONE = (TEXT2VIDEO_ZERO, *FROM_CLIPS)

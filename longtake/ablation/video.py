@@ -7,7 +7,7 @@ of the files in which figures are kept.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -49,6 +49,15 @@ def compare(
         frames, seams = make(variant, pipeline, caption, number, *preview)
         rows[variant.name] = read(table, pipeline, caption, frames, seams, seconds)
     return rows
+
+
+def previews(
+    table: Table, num_frames: int, steps: int, runs: Path, number: int, caption: Caption
+) -> Iterator[tuple[str, np.ndarray]]:
+    """What each row makes of a caption before any refinement, uint8 [F, H, W, 3], under the row's name."""
+    for variant in table.variants:
+        options = tuple(sorted({"steps": steps, **variant.options}.items()))
+        yield variant.name, draw(runs, variant.stage, variant.recipe, caption, number, num_frames, options)[0]
 
 
 @lru_cache(maxsize=1)  # rows that only differ in refinement follow each other

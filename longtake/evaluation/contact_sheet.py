@@ -23,13 +23,15 @@ def contact_sheet(pipeline: Any, model: catalog.Model, prompts: list[str], num_f
     for seed, prompt in enumerate(prompts):
         request = default_request(model, prompt, num_frames=num_frames, seed=seed, refine=True)
         made = [result.frames for unit, result in Recipe(pipeline, model, request).generate() if unit.stage == "refine"]
-        rows.append(_row(prompt, np.concatenate(made)[::every]))
+        small = [
+            Image.fromarray(frame).resize((64, 64), Image.Resampling.LANCZOS) for frame in np.concatenate(made)[::every]
+        ]
+        rows.append(titled(prompt, np.concatenate([np.asarray(picture) for picture in small], axis=1)))
     return Image.fromarray(np.concatenate(rows))
 
 
-def _row(prompt: str, frames: np.ndarray) -> np.ndarray:
-    small = [np.asarray(Image.fromarray(frame).resize((64, 64), Image.Resampling.LANCZOS)) for frame in frames]
-    strip = np.concatenate(small, axis=1)
-    title = Image.new("RGB", (strip.shape[1], ROW_CAPTION), "white")
-    ImageDraw.Draw(title).text((2, 1), prompt, fill="black")
-    return np.concatenate([np.asarray(title), strip])
+def titled(title: str, strip: np.ndarray) -> np.ndarray:
+    """A picture, uint8 [H, W, 3], under its title."""
+    above = Image.new("RGB", (strip.shape[1], ROW_CAPTION), "white")
+    ImageDraw.Draw(above).text((2, 1), title, fill="black")
+    return np.concatenate([np.asarray(above), strip])

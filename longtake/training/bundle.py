@@ -130,10 +130,14 @@ TINY_INSTRUCT_PIX2PIX = Bundle(
 TINY_TEXT2VIDEO_ZERO = Bundle(
     "tiny-text2video-zero",
     _stable_diffusion,
-    {**TINY_INSTRUCT_PIX2PIX.parts, "controlnet": ControlNetModel},
-    optional=("controlnet",),
+    TINY_INSTRUCT_PIX2PIX.parts,
     # Noised up to T = 941 as published, the small shapes of 16x16 latents jump.
     files={SAMPLING: {"t_prime": 301, "t_start": 401, "motion": [-8, 0]}},
+)
+TINY_CONTROLNET_CANNY = Bundle(
+    "tiny-controlnet-canny",
+    _stable_diffusion,
+    {**TINY_TEXT2VIDEO_ZERO.parts, "controlnet": ControlNetModel},
 )
 TINY_MAKE_A_VIDEO = Bundle(
     "tiny-make-a-video",
@@ -155,15 +159,18 @@ TINY_MAKE_A_VIDEO = Bundle(
 #: By the `result` of the recipe that trains them.
 BUNDLES: dict[str, tuple[Bundle, ...]] = {
     "tiny-shapes": (TINY_SHAPES,),
-    "tiny-text2video-zero": (TINY_TEXT2VIDEO_ZERO, TINY_INSTRUCT_PIX2PIX),
+    "tiny-text2video-zero": (TINY_TEXT2VIDEO_ZERO, TINY_INSTRUCT_PIX2PIX, TINY_CONTROLNET_CANNY),
     "tiny-make-a-video": (TINY_MAKE_A_VIDEO,),
     "tiny-videocrafter": (TINY_VIDEOCRAFTER, TINY_VIDEOCRAFTER_I2V),
 }
 
+#: Whose components the other bundles have too.
+SHARED = (TINY_SHAPES.name, TINY_TEXT2VIDEO_ZERO.name)
+
 
 def bundle(trained: Path, checkpoint: Path, what: Bundle = TINY_SHAPES) -> None:
     """Write `checkpoint` from the folder that the stages have trained into; every stage must have run, but for optional
-    components. A component that is that of the bundled tiny-shapes, beside it, becomes a link to it.
+    components. A component that is that of a checkpoint of `SHARED`, beside it, becomes a link to it.
     """
     absent = [name for name in what.parts if not (trained / what.folder(name)).is_dir()]
     if missing := [what.folder(name) for name in absent if name not in what.optional]:
@@ -174,11 +181,12 @@ def bundle(trained: Path, checkpoint: Path, what: Bundle = TINY_SHAPES) -> None:
         if isinstance(part, torch.nn.Module):
             part.half()
     for link in (checkpoint / name for name in there):
-        if link.is_symlink():  # else what is written would be written into tiny-shapes
+        if link.is_symlink():  # else what is written would be written into the other checkpoint
             link.unlink()
     what.pipeline(**parts).save_pretrained(checkpoint, safe_serialization=True)
-    for name in there if what is not TINY_SHAPES else ():
-        share(checkpoint / name, checkpoint.with_name(TINY_SHAPES.name) / name)
+    for other in (checkpoint.with_name(name) for name in SHARED if name != what.name):
+        for name in there:
+            share(checkpoint / name, other / name)
     for name, content in what.files.items():
         (checkpoint / name).write_text(json.dumps(content) + "\n")
     seal(checkpoint)
@@ -186,10 +194,13 @@ def bundle(trained: Path, checkpoint: Path, what: Bundle = TINY_SHAPES) -> None:
 
 def share(component: Path, other: Path) -> None:
     """Put a link to another checkpoint's component in the place of one that is the same, but for where it was read."""
-    same = other.is_dir() and {f.name for f in component.iterdir()} == {f.name for f in other.iterdir()}
-    if same and all(_told(file) == _told(other / file.name) for file in component.iterdir()):
+    if not component.is_symlink() and other.is_dir() and _told_in(component) == _told_in(other):
         shutil.rmtree(component)
         component.symlink_to(Path("..") / other.parent.name / other.name)
+
+
+def _told_in(component: Path) -> dict[str, Any]:
+    return {file.name: _told(file) for file in component.iterdir()}
 
 
 def _told(file: Path) -> Any:

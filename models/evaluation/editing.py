@@ -1,14 +1,14 @@
-"""Does an edited clip show what the instruction says, and is the rest, above all the motion, as it was?
+"""Does a changed clip show what it was to show, and is the rest, above all the motion, as it was?
 
 Measured by the tracker of the shapes world on clips that it draws. Owns the held-out clips, their instructions and the
-figures; knows nothing of how a clip is edited.
+figures; knows nothing of how a clip is changed.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -18,10 +18,9 @@ import torch
 from models.evaluation.following import held_out_captions, means
 from models.shapes import tracker, world
 from models.shapes.instruction import CHANGES, Instruction
+from models.shapes.instruction import changed as changed_caption
 
 FRAMES, SIDE = 16, 128
-
-Edit = Callable[[np.ndarray, str], np.ndarray]  # a clip, uint8 [F, H, W, 3], and an instruction -> the edited clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +46,22 @@ class Case:
     frames: np.ndarray  # uint8 [F, H, W, 3]
     instruction: Instruction
 
+    @property
+    def caption(self) -> str:
+        """What is to be seen in the end."""
+        return str(changed_caption(self.scene.caption, self.instruction))
 
-def cases(count: int, *, frames: int = FRAMES, seed: int = 11) -> Iterator[Case]:
-    """Clips of held-out captions, with changes of colour, shape, background and size in turn; none is one already."""
+
+Edit = Callable[[Case], np.ndarray]  # -> the changed clip, uint8 [F, H, W, 3]
+
+
+def cases(
+    count: int, *, frames: int = FRAMES, seed: int = 11, changes: Sequence[str] = tuple(CHANGES)
+) -> Iterator[Case]:
+    """Clips of held-out captions, with those changes in turn; none is one already."""
     rng = random.Random(seed)
     for i, caption in enumerate(held_out_captions(count, seed)):
-        what = list(CHANGES)[i % len(CHANGES)]
+        what = changes[i % len(changes)]
         (actor,) = caption.actors
         is_now = caption.background if what == "background" else getattr(actor, what)
         into = rng.choice([value for value in CHANGES[what] if value != is_now])
@@ -67,12 +76,17 @@ def drawn(scene: world.Scene, frames: int) -> np.ndarray:
 
 
 def evaluate_edits(
-    edit: Edit, count: int, on_done: Callable[[], None] = lambda: None, *, frames: int = FRAMES
+    edit: Edit,
+    count: int,
+    on_done: Callable[[], None] = lambda: None,
+    *,
+    frames: int = FRAMES,
+    changes: Sequence[str] = tuple(CHANGES),
 ) -> dict[str, dict[str, float]]:
     """Means of the scores for each kind of change, and for all of them."""
     scores: dict[str, list[EditScore]] = {"all": []}
-    for case in cases(count, frames=frames):
-        score = score_edit(case, edit(case.frames, str(case.instruction)))
+    for case in cases(count, frames=frames, changes=changes):
+        score = score_edit(case, edit(case))
         for kind in (case.instruction.what, "all"):
             scores.setdefault(kind, []).append(score)
         on_done()

@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 
 from models.catalog import CheckpointError
-from models.first_chunk import animatediff, instruct_pix2pix, make_a_video, svd, text2video_zero, videocrafter
+from models.first_chunk import along, animatediff, make_a_video, svd, text2video_zero, videocrafter
 from models.first_chunk.source import Source
 from models.loading import find_checkpoint
 from models.memory import placement, presets
 from models.systems import (
     ANIMATEDIFF,
+    CONTROLNET,
     INSTRUCT_PIX2PIX,
     MAKE_A_VIDEO,
     SVD,
@@ -32,7 +33,8 @@ SOURCES: dict[str, Callable[..., Source]] = {
     VIDEOCRAFTER: videocrafter.load,
     VIDEOCRAFTER_I2V: videocrafter.load,
     MAKE_A_VIDEO: make_a_video.load,
-    INSTRUCT_PIX2PIX: instruct_pix2pix.load,
+    INSTRUCT_PIX2PIX: along.load_instruct_pix2pix,
+    CONTROLNET: along.load_controlnet,
 }
 
 

@@ -36,7 +36,7 @@ def streamer_of(
     brief: Brief, pipeline: StreamingPipeline, sources: Mapping[str, Source], ablation: dict[str, Any]
 ) -> ChunkStreamer:
     """The streamer that the model names. Raises `CheckpointError` for a system whose weights are not in `sources`."""
-    from models.streamers import again, edit, extrapolation, streaming_t2v, text2video_zero
+    from models.streamers import again, along, extrapolation, streaming_t2v, text2video_zero
 
     model = brief.model
     for role, system in (("begins with", model.first_chunk), ("goes on by", model.streamer)):
@@ -48,8 +48,8 @@ def streamer_of(
     source = sources[model.streamer]
     if model.streamer == systems.TEXT2VIDEO_ZERO:
         return text2video_zero.ZeroShot(brief, source)
-    if model.streamer == systems.INSTRUCT_PIX2PIX:
-        return edit.Editing(brief, source)
+    if model.streamer in systems.FROM_CLIPS:
+        return along.AlongAClip(brief, source)
     if model.streamer == systems.MAKE_A_VIDEO:
         return extrapolation.Extrapolation(brief, source, own)
     return again.FromTheLastFrame(brief, source, own)

@@ -38,7 +38,6 @@ class ControlOptions:
 
 def draw(
     parts: Any,
-    controlnet: Any,
     control: np.ndarray,  # uint8 [F, H, W, 3]
     prompt: str,
     negative_prompt: str = "",
@@ -49,22 +48,26 @@ def draw(
 ) -> Iterator[np.ndarray]:
     """A video whose frames follow the control frames, uint8 [F, H, W, 3] of their size, chunk by chunk.
 
-    parts: `parts.load`'s; controlnet: `parts.load_control`'s. control: as the ControlNet was trained, such as white
-    edges on black. Raises ValueError for frames of another kind, or whose sides are no multiples of 8.
+    parts: `parts.load`'s with `controlled`. control: as the ControlNet was trained, such as white edges on black.
+    Raises ValueError for frames of another kind, or whose sides are no multiples of 8.
     """
-    how = options or ControlOptions()
+    follow = follower(parts, prompt, negative_prompt, seed=seed, how=options or ControlOptions())
+    return follow.follow(control, on_step)
+
+
+def follower(parts: Any, prompt: str, negative_prompt: str, *, seed: int, how: ControlOptions) -> Follower:
+    """What draws along any part of the control frames; its chunks depend on the first of them, not on each other."""
     guided = how.guidance_scale != 1
-    follower = Follower(
+    return Follower(
         parts,
-        lambda frames: Controlled(parts.unet, controlnet, frames, how.control_scale),
+        lambda frames: Controlled(parts.unet, parts.controlnet, frames, how.control_scale),
         [negative_prompt, prompt] if guided else [prompt],
         by_text(how.guidance_scale) if guided else unguided,
-        looking=(parts.unet, controlnet),
+        looking=(parts.unet, parts.controlnet),
         steps=how.steps,
         chunk_frames=how.chunk_frames,
         seed=seed,
     )
-    return follower.follow(control, on_step)
 
 
 class Controlled:

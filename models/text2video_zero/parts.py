@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffusers import ControlNetModel, StableDiffusionPipeline
+from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 from models.catalog import CheckpointError
@@ -16,33 +16,30 @@ from models.catalog import CheckpointError
 GRID = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1, "timestep_spacing": "leading"}
 
 
-def load(folder: str, *, shown: bool = False, **options: Any) -> Any:
+def load(folder: str, *, shown: bool = False, controlled: bool = False, **options: Any) -> Any:
     """A StableDiffusionPipeline, used as the holder of its parts. Safetensors only, unless `options` say otherwise.
 
-    shown: whether the network is one of InstructPix2Pix, which is shown a picture beside the noise. options: those of
+    shown: whether the network is one of InstructPix2Pix, which is shown a picture beside the noise. controlled: whether
+    there is a ControlNet with it, the `controlnet` of a StableDiffusionControlNetPipeline. options: those of
     `from_pretrained`. Raises OSError or ValueError where the folder is no such pipeline, and `CheckpointError` where
-    its network reads something else (such as an inpainting model's).
+    its network reads something else (such as an inpainting model's) or the ControlNet belongs to another.
     """
     unused = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
     options = {"use_safetensors": True, "requires_safety_checker": False, **unused, **options}
-    parts = StableDiffusionPipeline.from_pretrained(folder, **options)
-    for network in (parts.unet, parts.vae, parts.text_encoder):
+    kind = StableDiffusionControlNetPipeline if controlled else StableDiffusionPipeline
+    parts = kind.from_pretrained(folder, **options)
+    for network in (parts.unet, parts.vae, parts.text_encoder, *((parts.controlnet,) if controlled else ())):
         network.eval().requires_grad_(False)
     taken, needed = parts.unet.config.in_channels, parts.vae.config.latent_channels * (2 if shown else 1)
     if taken != needed:
-        kind = "an InstructPix2Pix" if shown else "a text-to-image model"
-        raise CheckpointError(f"{folder} reads {taken} channels where {kind} reads {needed}.")
-    return parts
-
-
-def load_control(folder: str, parts: Any, **options: Any) -> Any:
-    """A ControlNetModel for the network of `parts`. Raises like `load`."""
-    control = ControlNetModel.from_pretrained(folder, **{"use_safetensors": True, **options})
-    for name in ("in_channels", "cross_attention_dim"):
-        own, needed = control.config[name], parts.unet.config[name]
+        meant = "an InstructPix2Pix" if shown else "a text-to-image model"
+        raise CheckpointError(f"{folder} reads {taken} channels where {meant} reads {needed}.")
+    for name in ("in_channels", "cross_attention_dim") if controlled else ():
+        own, needed = parts.controlnet.config[name], parts.unet.config[name]
         if own != needed:
-            raise CheckpointError(f"{folder} is for networks whose {name} is {own}, and this one's is {needed}.")
-    return control.eval().requires_grad_(False)
+            said = f"is for networks whose {name} is {own}, and this one's is {needed}"
+            raise CheckpointError(f"The ControlNet of {folder} {said}.")
+    return parts
 
 
 def ddim(scheduler: Any, steps: int) -> DDIMScheduler:

@@ -129,11 +129,20 @@ def seed(asked: int | None) -> int:
     return secrets.randbelow(2**31) if asked is None else asked
 
 
-def scale(field: str, value: float | None, model: Model, default: float) -> float:
+def guidance_scale(asked: float | None, model: Model) -> float:
+    return _scale("guidance_scale", asked, model.default_guidance_scale, model.max_guidance_scale)
+
+
+def second_scale(field: str, asked: float | None, model: Model) -> float:
+    """How close the video stays to what it has besides the prompt: an anchor frame, or a clip."""
+    return _scale(field, asked, model.default_anchor_guidance_scale, model.max_anchor_guidance_scale)
+
+
+def _scale(field: str, value: float | None, default: float, most: float) -> float:
     if value is None:
         return default
-    if not 0 <= value <= model.max_guidance_scale:
-        allowed = f"0 to {model.max_guidance_scale:g} are possible"
+    if not 0 <= value <= most:
+        allowed = f"0 to {most:g} are possible"
         raise InvalidRequest(f"{field} is {value:g}; {allowed}.", field, "out_of_range")
     return value
 

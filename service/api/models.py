@@ -30,7 +30,8 @@ class Limits(BaseModel):
     default_steps: int
     max_guidance_scale: float
     default_guidance_scale: float
-    default_anchor_guidance_scale: float
+    max_anchor_guidance_scale: float
+    default_anchor_guidance_scale: float  # and clip_guidance_scale, of a model that follows a clip
     default_refine_steps: int
     default_refine_strength: float
     max_prompt_chars: int

@@ -57,10 +57,8 @@ def edit_of(order: EditVideo, parent: Job, clip: ClipRef, settings: Settings) ->
             size=str(model.size),
             seed=fields.seed(order.seed),
             steps=fields.within("steps", order.steps, 2, model.max_steps, model.default_steps),
-            guidance_scale=fields.scale("guidance_scale", order.guidance_scale, model, model.default_guidance_scale),
-            anchor_guidance_scale=fields.scale(
-                "clip_guidance_scale", order.clip_guidance_scale, model, model.default_anchor_guidance_scale
-            ),
+            guidance_scale=fields.guidance_scale(order.guidance_scale, model),
+            anchor_guidance_scale=fields.second_scale("clip_guidance_scale", order.clip_guidance_scale, model),
             clip=clip,
         )
         return _job(generation, parent.tenant, order, settings, Ancestry(kind="edit", video=parent.id))
@@ -135,10 +133,8 @@ def _generation(order: CreateVideo, model: Model) -> Generation:
         size=order.size or str(model.refined_size if refine else model.size),
         seed=fields.seed(order.seed),
         steps=fields.within("steps", order.steps, 1, model.max_steps, model.default_steps),
-        guidance_scale=fields.scale("guidance_scale", order.guidance_scale, model, model.default_guidance_scale),
-        anchor_guidance_scale=fields.scale(
-            "anchor_guidance_scale", order.anchor_guidance_scale, model, model.default_anchor_guidance_scale
-        ),
+        guidance_scale=fields.guidance_scale(order.guidance_scale, model),
+        anchor_guidance_scale=fields.second_scale("anchor_guidance_scale", order.anchor_guidance_scale, model),
         refine=refine,
         first_chunk=recipe.first_chunk,
         streamer=recipe.streamer,

@@ -183,7 +183,7 @@ class RemixVideo(Handling):
 
 
 class EditVideo(Handling):
-    """The body of POST /v1/videos/edits: `prompt` says what is to be changed."""
+    """The body of POST /v1/videos/edits: `prompt` says what is changed, or drawn along the edges."""
 
     video: Parent
     prompt: str
@@ -191,8 +191,10 @@ class EditVideo(Handling):
     seed: Seed | None = None
     negative_prompt: str = ""
     steps: int | None = None
-    guidance_scale: Annotated[Finite | None, Field(description="How far the clip goes to the instruction.")] = None
-    clip_guidance_scale: Annotated[Finite | None, Field(description="How close it stays to what it was.")] = None
+    guidance_scale: Annotated[Finite | None, Field(description="How far the clip goes to the prompt.")] = None
+    clip_guidance_scale: Annotated[
+        Finite | None, Field(description="How close it stays to what it was, or to its edges.")
+    ] = None
 
 
 class SteerVideo(Body):

@@ -10,6 +10,7 @@ import openai
 import pytest
 import torch
 
+from models.evaluation.editing import trajectory_error
 from models.shapes import tracker
 from tests.support.house import KEY, House
 from workers import media
@@ -69,3 +70,17 @@ def test_a_finished_video_is_changed_as_the_instruction_says(house: House, tmp_p
     was, now = (tracker.track(torch.from_numpy(shown)) for shown in (frames_of(house, parent), frames))
     assert (was.colour, now.colour) == ("red", "blue")
     assert now.background == was.background
+
+
+def test_a_prompt_is_drawn_along_the_edges_of_a_finished_video(house: House) -> None:
+    parent = house.submit(prompt=PROMPT, model="tiny-videocrafter", num_frames=16, steps=20, refine=False)
+    house.finished(parent)
+    order = {
+        "video": {"id": parent},
+        "model": "tiny-controlnet-canny",
+        "prompt": "a green circle on a grey background",
+    }
+    drawn = house.finished(house.http.post("/v1/videos/edits", json=order).raise_for_status().json()["id"])
+    was, now = (tracker.track(torch.from_numpy(frames_of(house, id_))) for id_ in (parent, drawn.video["id"]))
+    assert (now.colour, now.shape, now.background) == ("green", was.shape, "grey")
+    assert trajectory_error(was, now) < 4  # % of the frame's side

@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from longtake.ablate import ablate
 from longtake.ablation import networks, series, tables
+from longtake.evaluation.contact_sheet import ROW_CAPTION
 
 
 def run(tmp_path, *arguments):
@@ -52,6 +55,20 @@ def test_every_system_makes_its_row_of_the_comparison(tmp_path):
     rows = json.loads(figures.read_text())["systems"]
     assert len(rows) == 7 and len({row["mawe_dis"][0] for row in rows.values()}) == 7
     assert all(row["cpu_seconds_per_frame"][0] > 0 for row in rows.values())
+
+
+def test_a_sheet_shows_every_row_and_its_slice(tmp_path):
+    target = tmp_path / "systems.png"
+    said = run(tmp_path, "systems", "--frames", "17", "--sheet", str(target))
+    assert "moving left" in said or "moving right" in said
+    picture = np.asarray(Image.open(target).convert("RGB")).astype(int)
+    row, frames = ROW_CAPTION + 128, 6 * (128 + 4)
+    assert picture.shape == (7 * row, frames + 128 + 4, 3)
+    slices = [picture[i * row + ROW_CAPTION :][:34, frames : frames + 128] for i in range(7)]
+    assert all(np.ptp(one, axis=(0, 1)).max() > 50 for one in slices)  # an actor is on it
+    assert len({one.tobytes() for one in slices}) == 7
+    usage = CliRunner().invoke(ablate, ["systems", "blending", "--sheet", str(target)])
+    assert usage.exit_code == 2 and "--sheet is for one TABLE." in usage.output
 
 
 def test_what_is_measured_is_not_made_again_unless_the_weights_are_others(tmp_path):

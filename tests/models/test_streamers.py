@@ -25,6 +25,7 @@ RECIPES = {
     "last-frame": TINY.composed(streamer=systems.VIDEOCRAFTER_I2V),
     "extrapolation": TINY.composed(streamer=systems.MAKE_A_VIDEO),
     "edit": catalog.find("tiny-instruct-pix2pix"),
+    "control": catalog.find("tiny-controlnet-canny"),
 }
 
 
@@ -42,7 +43,7 @@ def recipe(pipeline, name, **changes):
     model = RECIPES[name]
     prompt = "make it blue" if name == "edit" else PROMPT
     request = default_request(model, prompt, num_frames=model.chunk_frames + 4, seed=3, refine=False)
-    given = {"clip": clip(request.num_frames)} if name == "edit" else {}
+    given = {"clip": clip(request.num_frames)} if "clip" in model.inputs else {}
     sources = {system: source(system) for system in model.systems}
     return Recipe(pipeline, model, replace(request, steps=2, **given, **changes), sources)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -52,6 +53,22 @@ def stable_diffusion(folder: Path, *, with_adapter: bool) -> Path:
     pipeline.save_pretrained(folder)
     if with_adapter:
         _adapter().save_pretrained(folder / "motion_adapter")
+    return folder
+
+
+def controlled(folder: Path) -> Path:
+    """The same with a ControlNet as trained: its last layers, which begin as zeros, say something."""
+    from diffusers import ControlNetModel, StableDiffusionControlNetPipeline, StableDiffusionPipeline
+
+    plain = stable_diffusion(folder.with_name("plain"), with_adapter=False)
+    parts = StableDiffusionPipeline.from_pretrained(plain, safety_checker=None)
+    torch.manual_seed(7)
+    controlnet: Any = ControlNetModel.from_unet(parts.unet, conditioning_embedding_out_channels=(4, 4, 8, 8))
+    for name, weight in controlnet.named_parameters():
+        if "cond_embedding" in name or not weight.any():
+            torch.nn.init.normal_(weight, std=0.3)
+    whole = StableDiffusionControlNetPipeline(**parts.components, controlnet=controlnet, requires_safety_checker=False)
+    whole.save_pretrained(folder)
     return folder
 
 

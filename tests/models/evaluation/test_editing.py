@@ -17,7 +17,7 @@ COUNT, FRAMES = 8, 4
 
 
 def test_a_clip_that_was_left_alone_keeps_everything_and_changes_nothing():
-    figures = evaluate_edits(lambda clip, said: clip, COUNT, frames=FRAMES)
+    figures = evaluate_edits(lambda case: case.frames, COUNT, frames=FRAMES)
     assert set(figures) == {*CHANGES, "all"}
     assert figures["all"] == {"changed": 0, "kept": 1, "presence": 1, "trajectory_error": 0}
 

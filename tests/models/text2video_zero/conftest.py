@@ -14,3 +14,8 @@ from tests.support import sources
 def stable_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("zero") / "sd15"
     return parts.load(str(sources.stable_diffusion(folder, with_adapter=False)))
+
+
+@pytest.fixture(scope="session")
+def controlled(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return parts.load(str(sources.controlled(tmp_path_factory.mktemp("control") / "canny")), controlled=True)

@@ -33,19 +33,6 @@ class Case(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def controlnet(stable_diffusion, tmp_path_factory):
-    """As trained: its last layers, which begin as zeros, say something."""
-    torch.manual_seed(7)
-    made = ControlNetModel.from_unet(stable_diffusion.unet, conditioning_embedding_out_channels=(4, 4, 8, 8))
-    for name, weight in made.named_parameters():
-        if "cond_embedding" in name or not weight.any():
-            torch.nn.init.normal_(weight, std=0.3)
-    folder = tmp_path_factory.mktemp("control") / "edges"
-    made.save_pretrained(folder)
-    return parts.load_control(str(folder), stable_diffusion)
-
-
-@pytest.fixture(scope="module")
 def instructed(tmp_path_factory):
     """InstructPix2Pix's folder: Stable Diffusion with a network of 8 channels."""
     folder = sources.stable_diffusion(tmp_path_factory.mktemp("edit") / "pix2pix", with_adapter=False)
@@ -56,11 +43,11 @@ def instructed(tmp_path_factory):
 
 
 @pytest.fixture(params=["control", "edit"])
-def case(request, stable_diffusion):
+def case(request):
     if request.param == "control":
-        controlnet = request.getfixturevalue("controlnet")
-        draw = partial(control.draw, stable_diffusion, controlnet)
-        return Case(draw, ControlOptions(steps=2, chunk_frames=3), (stable_diffusion.unet, controlnet))
+        controlled = request.getfixturevalue("controlled")
+        options = ControlOptions(steps=2, chunk_frames=3)
+        return Case(partial(control.draw, controlled), options, (controlled.unet, controlled.controlnet))
     instructed = request.getfixturevalue("instructed")
     return Case(partial(edit.edit, instructed), EditOptions(steps=2, chunk_frames=3), (instructed.unet,))
 
@@ -107,10 +94,10 @@ def test_every_wish_takes_effect(case, change):
     assert not np.array_equal(video(case, **change), video(case))
 
 
-def test_the_scale_of_control_and_of_the_clip_take_effect(stable_diffusion, controlnet, instructed):
-    controlled = Case(partial(control.draw, stable_diffusion, controlnet), ControlOptions(steps=2), ())
-    assert not np.array_equal(video(controlled, control_scale=0.3), video(controlled))
-    off = [video(controlled, given, control_scale=0.0) for given in (GIVEN, 255 - GIVEN)]
+def test_the_scale_of_control_and_of_the_clip_take_effect(controlled, instructed):
+    drawn = Case(partial(control.draw, controlled), ControlOptions(steps=2), ())
+    assert not np.array_equal(video(drawn, control_scale=0.3), video(drawn))
+    off = [video(drawn, given, control_scale=0.0) for given in (GIVEN, 255 - GIVEN)]
     assert np.array_equal(*off)
     edited = Case(partial(edit.edit, instructed), EditOptions(steps=2), ())
     assert not np.array_equal(video(edited, image_guidance_scale=2.0), video(edited))
@@ -207,12 +194,13 @@ def test_guidance_of_three_branches_is_the_papers():
     assert torch.allclose(guided, null + 1.5 * (picture - null) + 7.5 * (text - picture))
 
 
-def test_networks_of_another_kind_are_refused(stable_diffusion, tmp_path):
+def test_networks_of_another_kind_are_refused(controlled, tmp_path):
     folder = sources.stable_diffusion(tmp_path / "sd15", with_adapter=False)
     with pytest.raises(CheckpointError, match="reads 4 channels where an InstructPix2Pix reads 8"):
         parts.load(str(folder), shown=True)
-    config = {**stable_diffusion.unet.config, "cross_attention_dim": 64}
+    config = {**controlled.unet.config, "cross_attention_dim": 64}
     wider = ControlNetModel.from_unet(UNet2DConditionModel.from_config(config))
-    wider.save_pretrained(tmp_path / "control")
+    folder = sources.controlled(tmp_path / "controlled")
+    wider.save_pretrained(folder / "controlnet")
     with pytest.raises(CheckpointError, match="whose cross_attention_dim is 64, and this one's is 32"):
-        parts.load_control(str(tmp_path / "control"), stable_diffusion)
+        parts.load(str(folder), controlled=True)

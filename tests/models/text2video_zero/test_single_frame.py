@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
-    ControlNetModel,
     StableDiffusionControlNetPipeline,
     StableDiffusionInstructPix2PixPipeline,
     StableDiffusionPipeline,
@@ -53,16 +52,11 @@ def test_of_text(stable_diffusion, scale):
     assert_same(shot.generate(PROMPT, NEGATIVE, num_frames=1), theirs)
 
 
-def test_of_control(stable_diffusion):
-    torch.manual_seed(7)
-    controlnet = ControlNetModel.from_unet(stable_diffusion.unet, conditioning_embedding_out_channels=(4, 4, 8, 8))
-    for name, weight in controlnet.named_parameters():
-        if "cond_embedding" in name or not weight.any():
-            torch.nn.init.normal_(weight, std=0.3)
+def test_of_control(controlled):
     options = ControlOptions(steps=5, guidance_scale=6.0, control_scale=0.7)
-    ours = control.draw(stable_diffusion, controlnet.eval(), GIVEN, PROMPT, NEGATIVE, seed=1, options=options)
+    ours = control.draw(controlled, GIVEN, PROMPT, NEGATIVE, seed=1, options=options)
     theirs = picture(
-        StableDiffusionControlNetPipeline, stable_diffusion, clip.STAGE, controlnet=controlnet,
+        StableDiffusionControlNetPipeline, controlled, clip.STAGE, controlnet=controlled.controlnet,
         image=Image.fromarray(GIVEN[0]), num_inference_steps=5, guidance_scale=6.0, controlnet_conditioning_scale=0.7,
     )  # fmt: skip
     assert_same(ours, theirs)

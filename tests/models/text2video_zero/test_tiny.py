@@ -14,13 +14,16 @@ from models.evaluation.following import held_out_captions
 from models.evaluation.panning import share_of_asked
 from models.loading import BUNDLED
 from models.shapes import tracker
-from models.text2video_zero import parts
+from models.text2video_zero import control, parts
+from models.text2video_zero.control import ControlOptions
+from models.text2video_zero.edges import edges
 from models.text2video_zero.edit import EditOptions, edit
 from models.text2video_zero.options import Options
 from models.text2video_zero.pipeline import Text2VideoZero
 
 FRAMES = 8
 ZERO, EDITOR = BUNDLED / "tiny-text2video-zero", BUNDLED / "tiny-instruct-pix2pix"
+CONTROLLED = BUNDLED / "tiny-controlnet-canny"
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +60,27 @@ def test_a_picture_becomes_a_video_of_one_whole_object_that_moves_as_asked(tiny)
 def test_an_instruction_changes_what_it_names_and_keeps_the_motion(editor):
     options = EditOptions(steps=10, guidance_scale=3.0, image_guidance_scale=2.0)
 
-    def edited(clip, instruction):
-        return np.concatenate(list(edit(editor, clip, instruction, seed=0, options=options)))
+    def edited(case):
+        return np.concatenate(list(edit(editor, case.frames, str(case.instruction), seed=0, options=options)))
 
     figures = evaluate_edits(edited, 4, frames=FRAMES)["all"]
     assert figures["changed"] >= 0.75
     assert figures["kept"] >= 0.8
+    assert figures["presence"] == 1
+    assert figures["trajectory_error"] < 4
+
+
+def test_a_prompt_is_drawn_along_the_edges_of_a_clip():
+    parts_of_it = parts.load(str(CONTROLLED), controlled=True, dtype=torch.float32)
+    options = ControlOptions(steps=20, guidance_scale=3.0)
+
+    def drawn(case):
+        return np.concatenate(
+            list(control.draw(parts_of_it, edges(case.frames), case.caption, seed=0, options=options))
+        )
+
+    figures = evaluate_edits(drawn, 4, frames=FRAMES, changes=("colour", "background"))["all"]
+    assert figures["changed"] >= 0.75
+    assert figures["kept"] >= 0.75
     assert figures["presence"] == 1
     assert figures["trajectory_error"] < 4

@@ -70,6 +70,18 @@ def test_what_cannot_be_changed_is_refused(api: TestClient, stranger: TestClient
     assert "/v1/videos/edits" in said
 
 
+def test_a_prompt_along_the_edges_is_read_as_a_caption_and_not_as_an_instruction(
+    api: TestClient, store: Store, tenants: Tenants, parent: str
+) -> None:
+    said = {"model": "tiny-controlnet-canny", "prompt": "a green star on a grey background"}
+    video = edited(api, parent, **said, clip_guidance_scale=0.5).json()
+    assert (video["model"], video["size"], video["output"]["frames"]) == ("tiny-controlnet-canny", "128x128", 47)
+    made = store.get(tenants.keys()[0].tenant, video["id"]).generation
+    assert (made.steps, made.guidance_scale, made.anchor_guidance_scale) == (20, 3.0, 0.5)
+    problem(edited(api, parent, **said, clip_guidance_scale=2.5), 422, "out_of_range", "clip_guidance_scale")
+    problem(edited(api, parent, model="tiny-controlnet-canny", prompt="hm"), 422, "prompt_not_understood", "prompt")
+
+
 def test_an_edit_cannot_outlast_its_clip(api: TestClient, store: Store, parent: str) -> None:
     child = edited(api, parent).json()["id"]
     complete(store)
@@ -81,5 +93,6 @@ def test_an_edit_cannot_outlast_its_clip(api: TestClient, store: Store, parent: 
 def test_without_an_editor_that_is_said(
     api: TestClient, store: Store, parent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(catalog.MODELS, EDITOR)
+    for name in (EDITOR, "tiny-controlnet-canny"):
+        monkeypatch.delitem(catalog.MODELS, name)
     assert "No model here changes" in problem(edited(api, parent), 422, "unknown_model", "model")

@@ -24,13 +24,14 @@ import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 from longtake.training.vocabulary import make_tokenizer
-from models.catalog import STREAMING_T2V, TINY_SHAPES, Model, Size
+from models.catalog import STREAMING_T2V, TINY_SHAPES
 from models.loading import load_pipeline
 from models.memory import precision, presets, published, shadow
 from models.memory.budget import GIB, Budget
 from models.memory.placement import place
 from models.memory.presets import Preset
 from models.memory.stages import Work
+from models.model import Model, Size
 from models.recipe import Recipe
 from models.refinement.schedule import LogSNRCosineSchedule
 from models.request import RefineOptions, VideoRequest

@@ -11,7 +11,7 @@ import importlib
 import click
 from pydantic import ValidationError
 
-from models.catalog import CatalogError, CheckpointError
+from models.model import CatalogError, CheckpointError
 from service.errors import ServiceError
 
 #: name -> module with a click command of that name, and the line that `--help` shows.

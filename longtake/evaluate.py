@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models import catalog
+from models.model import CatalogError
 
 OF_VIDEOS = ("pictures", "seams", "clip", "prompt", "raft")
 OF_THE_SUITE = ("suite", "model", "checkpoint", "captions", "roll_outs", "frames", "sheet", "edits")
@@ -128,7 +129,7 @@ def of_an_editor(name: str | None, checkpoint: str | None, edits: int) -> Rows:
 
     try:
         model = catalog.editor(name, catalog.MODELS)
-    except catalog.CatalogError as error:
+    except CatalogError as error:
         raise click.ClickException(str(error)) from error
     figures = run(model, checkpoint, edits)
     show(table(f"{edits} held-out clips, changed by {model.name}", figures))

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from models import catalog
-from models.catalog import CheckpointError
+from models.model import CheckpointError
 from workers.settings import WorkerSettings
 
 if TYPE_CHECKING:

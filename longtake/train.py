@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from longtake.training.recipe import STAGES, Recipe, RecipeError, read
-from models.catalog import CheckpointError
+from models.model import CheckpointError
 
 
 @click.command()

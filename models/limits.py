@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from models.catalog import CatalogError, Model, is_here, listed
+from models.catalog import is_here
+from models.model import CatalogError, Model, listed
 from models.shapes import language
 from models.systems import MAKE_A_VIDEO
 

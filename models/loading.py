@@ -13,9 +13,10 @@ import diffusers.utils.logging
 import torch
 import transformers.utils.logging
 
-from models.catalog import MODELS, CheckpointError, Size
+from models.catalog import MODELS
 from models.memory import budget, placement, precision, presets, shadow
 from models.memory.stages import Work
+from models.model import CheckpointError, Size
 from models.streaming_t2v.pipeline import StreamingPipeline
 
 BUNDLED = Path(__file__).parent / "checkpoints"

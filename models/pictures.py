@@ -12,7 +12,7 @@ import warnings
 
 from PIL import Image, ImageOps
 
-from models.catalog import CatalogError
+from models.model import CatalogError
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_BYTES, MAX_PIXELS = 20_000_000, 25_000_000  # a decoder takes up to 16 bytes a pixel

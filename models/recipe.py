@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from models import catalog, limits, state, systems, units
-from models.catalog import CatalogError, CheckpointError
+from models import limits, state, systems, units
 from models.first_chunk.source import Source
 from models.make_a_video.between import Between
 from models.make_a_video.upscaling import TWICE, Upscaler
+from models.model import CatalogError, CheckpointError, Model
 from models.refinement.betas import BetaSchedule, levels_of
 from models.refinement.refiner import Refiner, RefinerSettings, Text
 from models.request import Brief, VideoRequest
@@ -51,7 +51,7 @@ class Recipe:
     def __init__(
         self,
         pipeline: StreamingPipeline,
-        model: catalog.Model,
+        model: Model,
         request: VideoRequest,
         sources: Mapping[str, Source] | None = None,
         **ablation: Any,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from models import limits
-from models.catalog import Model
 from models.first_chunk.source import Wish
+from models.model import Model
 
 
 @dataclass(frozen=True, slots=True)

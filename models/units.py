@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from models.catalog import Model
+from models.model import Model
 
 
 class Stage(StrEnum):

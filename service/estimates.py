@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from models.catalog import CatalogError
+from models.model import CatalogError
 from models.units import Stage, Unit
 from service.jobs import Job
 

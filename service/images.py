@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from models import pictures
-from models.catalog import CatalogError
+from models.model import CatalogError
 from service.errors import DeliveryRefused, ImageLost, InvalidRequest, NotFound, ServiceBusy
 from service.jobs import Generation, ImageRef
 from service.objects import Objects, key

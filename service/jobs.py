@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from models import catalog, systems, units
-from models.catalog import Model
+from models.model import CatalogError, Model
 from models.units import Stage, Unit
 
 SCHEMA_VERSION = 1
@@ -243,7 +243,7 @@ class Job(Record):
         """The same, but none where its model is no longer offered."""
         try:
             return self.work()
-        except catalog.CatalogError:
+        except CatalogError:
             return ()
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from models.catalog import Model
+from models.model import Model
 from models.units import Stage, Unit
 from service.errors import NotReady
 from service.jobs import Ancestry, ClipRef, Generation, Job, PromptAt, SeedAt, UnitDone

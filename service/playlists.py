@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from models import catalog
+from models.model import CatalogError
 from models.units import Stage
 from service.jobs import Job, Segment
 
@@ -66,7 +66,7 @@ def target_duration_s(job: Job, segments: Sequence[Segment]) -> int:
         lengths_s = [
             unit.num_frames / made.fps_of(unit.stage) for unit in made.plan() if unit.stage is not Stage.FINISH
         ]
-    except catalog.CatalogError:  # the model is no longer offered: nothing will be appended
+    except CatalogError:  # the model is no longer offered: nothing will be appended
         lengths_s = [segment.duration_s for segment in segments]
     return math.ceil(max(lengths_s, default=1 / made.fps))
 
@@ -98,7 +98,7 @@ def _size(job: Job, track: str) -> tuple[int, int]:
     made = job.generation
     try:
         size = str(made.recipe().size) if track == Stage.STREAM.track else made.size
-    except catalog.CatalogError:
+    except CatalogError:
         size = made.size
     width, height = (int(side) for side in (made.made.size if track == Stage.UPSCALE.track else size).split("x"))
     return width, height

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from models.catalog import CatalogError, CheckpointError
+from models.model import CatalogError, CheckpointError
 from models.units import Stage, Unit
 from service import tracing
 from service.errors import PolicyRefused, ServiceError, StaleFence, StoreUnavailable

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from models import pictures
-from models.catalog import Model
 from models.first_chunk.source import Source
 from models.loading import load_pipeline
+from models.model import Model
 from models.recipe import Recipe
 from models.request import RefineOptions, VideoRequest
 from models.streaming_t2v.pipeline import StreamingPipeline

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from models.catalog import CheckpointError
+from models.model import CheckpointError
 from models.released.weights import Weights, find_weights
 from models.streaming_t2v.convert import ConversionError, check
 

@@ -13,11 +13,11 @@ import torch
 from rich.table import Column, Table
 
 from longtake.checkpoints import inventory
-from models.catalog import CheckpointError, Model
 from models.memory import budget, precision, published, shadow
 from models.memory.budget import GIB, RESERVE_BYTES, Budget, bytes_of
 from models.memory.presets import PRESETS, Preset
 from models.memory.stages import VAE_BATCH, Work
+from models.model import CheckpointError, Model
 
 CAVEATS = (
     "GPUs before Ampere compute in float16, which takes the same room. Attention is counted as fused kernels do it. "

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from models import catalog
+from models.model import Model
 from models.recipe import Recipe
 from models.request import default_request
 
 ROW_CAPTION = 14  # pixels
 
 
-def contact_sheet(pipeline: Any, model: catalog.Model, prompts: list[str], num_frames: int, every: int) -> Image.Image:
+def contact_sheet(pipeline: Any, model: Model, prompts: list[str], num_frames: int, every: int) -> Image.Image:
     """Refined videos of `prompts`, every so-many-th frame at half size; seeds count from 0."""
     rows = []
     for seed, prompt in enumerate(prompts):

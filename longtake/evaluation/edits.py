@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from models.catalog import Model
+from models.model import Model
 from models.systems import CONTROLNET
 
 WITHIN_EDGES = ("colour", "background")  # what can be changed without moving an edge

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from models import catalog
+from models.model import Model
 
 
-def load(model: str, checkpoint: str | None) -> tuple[Any, catalog.Model]:
+def load(model: str, checkpoint: str | None) -> tuple[Any, Model]:
     """The pipeline, and the entry whose limits and defaults it is used with."""
     entry = catalog.find(model)
 
@@ -24,9 +25,7 @@ def load(model: str, checkpoint: str | None) -> tuple[Any, catalog.Model]:
     return load_pipeline(checkpoint or entry.checkpoint), entry
 
 
-def run(
-    pipeline: Any, entry: catalog.Model, *, captions: int, roll_outs: int, frames: int
-) -> dict[str, dict[str, float]]:
+def run(pipeline: Any, entry: Model, *, captions: int, roll_outs: int, frames: int) -> dict[str, dict[str, float]]:
     """Figures of `first chunk` and of every variant of the method, as far as they are asked for."""
     from models.evaluation import following, gap
 
@@ -49,7 +48,7 @@ def run(
     return figures
 
 
-def write_sheet(pipeline: Any, entry: catalog.Model, frames: int, target: Path) -> None:
+def write_sheet(pipeline: Any, entry: Model, frames: int, target: Path) -> None:
     """Eight videos of held-out captions as a contact sheet."""
     from longtake.evaluation.contact_sheet import contact_sheet
     from models.evaluation import following

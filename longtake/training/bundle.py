@@ -32,10 +32,10 @@ from transformers import (
 
 from longtake.checkpoints.conversion import LICENCE
 from longtake.checkpoints.inventory import INDEX, components, seal
-from models.catalog import CheckpointError
 from models.first_chunk.text2video_zero import SAMPLING
 from models.make_a_video.network import SpaceTimeUNet
 from models.make_a_video.pipeline import MakeAVideoPipeline
+from models.model import CheckpointError
 from models.refinement.schedule import LogSNRCosineSchedule
 from models.streaming_t2v.apm import AppearancePreservationModule
 from models.streaming_t2v.cam import ConditionalAttentionModule

@@ -32,8 +32,8 @@ from longtake.training.text2video_zero.edit import EditStage
 from longtake.training.text2video_zero.text_to_image import TextToImageStage
 from longtake.training.videocrafter import ImageToVideoStage, TextToVideoStage
 from longtake.training.videos import VideoSource
-from models.catalog import CheckpointError
 from models.loading import find_checkpoint
+from models.model import CheckpointError
 
 #: Each builds on those before it. All but `ON_DATA` make the bundled model's networks, of its sizes.
 STAGES: dict[str, Any] = {

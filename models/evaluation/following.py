@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from models import catalog
 from models.evaluation.difference import seam_ratio
 from models.evaluation.drift import drift
 from models.first_chunk.source import Source
+from models.model import Model
 from models.recipe import Recipe
 from models.request import default_request
 from models.shapes import tracker, world
@@ -96,7 +96,7 @@ def motion(read: tracker.Track) -> float | None:
 
 def roll_out(
     pipeline: Any,
-    model: catalog.Model,
+    model: Model,
     caption: Caption,
     *,
     num_frames: int,
@@ -116,9 +116,7 @@ def roll_out(
     return np.concatenate([result.frames for _, result in made]), [unit.first_frame for unit, _ in made[1:]]
 
 
-def evaluate_first_chunks(
-    pipeline: Any, model: catalog.Model, count: int, on_done: Callable[[], None]
-) -> dict[str, float]:
+def evaluate_first_chunks(pipeline: Any, model: Model, count: int, on_done: Callable[[], None]) -> dict[str, float]:
     """Shares of held-out captions whose first chunk shows what they say."""
     scores = []
     for i, caption in enumerate(held_out_captions(count)):
@@ -129,7 +127,7 @@ def evaluate_first_chunks(
 
 
 def evaluate_roll_outs(
-    pipeline: Any, model: catalog.Model, count: int, num_frames: int, variant: str, on_done: Callable[[], None]
+    pipeline: Any, model: Model, count: int, num_frames: int, variant: str, on_done: Callable[[], None]
 ) -> dict[str, float]:
     """Means over roll-outs of held-out captions, with the parts of the method that `variant` leaves in."""
     scores = []

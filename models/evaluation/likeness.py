@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPModel
 
-from models.catalog import CheckpointError
 from models.evaluation.gauge import Figures, Frame, measure
+from models.model import CheckpointError
 from models.streaming_t2v.anchor import clip_pixels
 
 BATCH = 16

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.catalog import CheckpointError
 from models.evaluation.flow import RAFT, FlowMethod
+from models.model import CheckpointError
 
 
 def raft(weights: Path) -> FlowMethod:

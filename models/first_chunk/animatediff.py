@@ -13,8 +13,8 @@ import numpy as np
 from diffusers import AnimateDiffPipeline, MotionAdapter
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-from models.catalog import CheckpointError
 from models.first_chunk.source import Wish, after_each_step, quantized
+from models.model import CheckpointError
 from models.streaming_t2v.sampler import OnStep
 
 NEGATIVE_PROMPT = "bad quality, worse quality"  # as published, where the request has none

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from models.catalog import CheckpointError
 from models.first_chunk import along, animatediff, make_a_video, svd, text2video_zero, videocrafter
 from models.first_chunk.source import Source
 from models.loading import find_checkpoint
 from models.memory import placement, presets
+from models.model import CheckpointError
 from models.systems import (
     ANIMATEDIFF,
     CONTROLNET,

@@ -12,8 +12,8 @@ from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
 
 from models import noise, pixels
-from models.catalog import CheckpointError
 from models.first_chunk.source import Wish, after_each_step, quantized
+from models.model import CheckpointError
 from models.streaming_t2v.sampler import OnStep
 
 WIDTH, HEIGHT = 1024, 576  # what it was trained at

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from models import pixels
-from models.catalog import CheckpointError
 from models.first_chunk.source import Wish
+from models.model import CheckpointError
 from models.streaming_t2v.sampler import OnStep
 from models.videocrafter.clip import Clip, draw
 from models.videocrafter.pipeline import VideoCrafterPipeline

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from models.catalog import CheckpointError, Size
 from models.memory import presets
 from models.memory.live import peak_bytes
 from models.memory.presets import Preset
 from models.memory.shadow import Parts
 from models.memory.stages import Load, Work, loads
+from models.model import CheckpointError, Size
 
 GIB = 1 << 30
 #: Not arithmetic: what CUDA keeps for itself, workspaces of cuDNN, gaps between blocks.

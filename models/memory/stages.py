@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.catalog import Size
 from models.memory.presets import Preset
 from models.memory.shadow import Parts
+from models.model import Size
 
 VAE_BATCH = 8
 BRANCHES, STREAMING_BRANCHES = 2, 3  # of guidance; streaming has three where its two scales differ

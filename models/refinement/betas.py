@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.catalog import CheckpointError
+from models.model import CheckpointError
 from models.refinement.levels import NoiseLevels, check_prediction
 
 

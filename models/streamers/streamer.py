@@ -12,8 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from models import systems
-from models.catalog import CheckpointError
 from models.first_chunk.source import Source
+from models.model import CheckpointError
 from models.request import Brief
 from models.streaming_t2v.pipeline import StreamingPipeline
 from models.streaming_t2v.sampler import OnStep

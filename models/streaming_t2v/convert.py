@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models.catalog import CheckpointError
+from models.model import CheckpointError
 
 #: Released prefix -> our component. Everything else in the file (text encoder, VAE, CLIP, optimizer) stays behind.
 COMPONENTS = {"base_model": "unet", "unet": "cam", "resampler": "apm"}

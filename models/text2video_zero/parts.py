@@ -10,7 +10,7 @@ from typing import Any
 from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-from models.catalog import CheckpointError
+from models.model import CheckpointError
 
 #: DDIM's grid as published, whichever solver the folder names: 981, 961, … 1 with 50 steps.
 GRID = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1, "timestep_spacing": "leading"}

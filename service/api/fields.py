@@ -9,8 +9,8 @@ import math
 import secrets
 from collections.abc import Sequence
 
-from models import catalog, limits, systems
-from models.catalog import Model
+from models import limits, systems
+from models.model import Model, listed
 from service.api.schemas import CreateVideo, RefineOptions, Webhook
 from service.errors import DeliveryRefused, InvalidRequest
 from service.jobs import PromptAt, Refine, WebhookTarget
@@ -47,16 +47,14 @@ def refinement(order: CreateVideo, model: Model) -> Refine | None:
     """A video is refined exactly if its size is one of the model's refined sizes."""
     sizes = {str(size): size in model.refined_sizes for size in model.sizes}
     if order.size is not None and order.size not in sizes:
-        raise InvalidRequest(
-            f"size is '{order.size}'; {model.name} makes {catalog.listed(sizes)}.", "size", "unknown_size"
-        )
+        raise InvalidRequest(f"size is '{order.size}'; {model.name} makes {listed(sizes)}.", "size", "unknown_size")
     by_size = None if order.size is None else sizes[order.size]
     by_refine = None if order.refine is None else order.refine is not False
     if None not in (by_size, by_refine) and by_size != by_refine:
         raise InvalidRequest(
             f"size {order.size} is {'' if by_size else 'not '}refined, and refine says otherwise; "
-            f"{catalog.listed(dict(model.pairs))} is made without refinement, "
-            f"{catalog.listed(model.refined_sizes)} with it.",
+            f"{listed(dict(model.pairs))} is made without refinement, "
+            f"{listed(model.refined_sizes)} with it.",
             "refine",
             "conflicting_fields",
         )
@@ -153,7 +151,7 @@ def rate(asked: float | None, model: Model) -> float | None:
     heard, (least, most) = systems.HEAR_RATE & model.systems, systems.RATES
     if not heard:
         raise InvalidRequest(
-            f"recipe.rate is for {catalog.listed(sorted(systems.HEAR_RATE))}, and this recipe has none of them.",
+            f"recipe.rate is for {listed(sorted(systems.HEAR_RATE))}, and this recipe has none of them.",
             "recipe.rate",
             "unknown_recipe",
         )

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from models import catalog, systems, units
-from models.catalog import Model
+from models.model import Model
 from service.api.deps import ServicesDep, TenantDep
 from service.api.refusals import refuses
 from service.errors import NotFound

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from models import catalog, limits
-from models.catalog import CatalogError, Model
+from models.model import CatalogError, Model
 from service import ids
 from service.api import fields
 from service.api.schemas import CreateVideo, EditVideo, Handling, ImageReference, Recipe

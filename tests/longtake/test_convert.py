@@ -24,6 +24,7 @@ from longtake.checkpoints import conversion, shards
 from longtake.command import main
 from models import catalog
 from models.loading import load_pipeline
+from models.model import CatalogError, CheckpointError
 from models.recipe import Recipe
 from models.request import RefineOptions, default_request
 from tests.support import released, sparse
@@ -177,7 +178,7 @@ def test_a_refiner_without_betas_is_refused_before_anything_is_written(root):
 def test_a_folder_without_a_refiner_says_so_when_it_is_asked_to_refine(converted):
     pipeline = load_pipeline(converted / "out", device="cpu")
     model = replace(catalog.find("tiny-shapes"), read_prompt=str)
-    with pytest.raises(catalog.CatalogError, match="has no refiner; ask for the video without it"):
+    with pytest.raises(CatalogError, match="has no refiner; ask for the video without it"):
         Recipe(pipeline, model, default_request(model, "a horse", num_frames=2, seed=1, refine=True))
 
 
@@ -224,7 +225,7 @@ def test_an_interrupted_conversion_goes_on_where_it_was(root, monkeypatch):
     monkeypatch.setattr(conversion, "write_weights", interrupted)
     convert(root)
     assert (root / "out" / "unet").is_dir() and not (root / "out" / "apm").exists()
-    with pytest.raises(catalog.CheckpointError, match="holds no model_index.json"):
+    with pytest.raises(CheckpointError, match="holds no model_index.json"):
         load_pipeline(root / "out")
     before = (root / "out" / "unet" / "diffusion_pytorch_model.safetensors").stat()
     assert "10 components" in convert(root)

@@ -13,6 +13,7 @@ from longtake.checkpoints import conversion
 from longtake.command import main
 from models import catalog
 from models.loading import BUNDLED
+from models.model import Size
 from service.api.orders import job_of
 from service.api.schemas import CreateVideo
 from service.errors import InvalidRequest
@@ -164,7 +165,7 @@ def test_a_size_says_whether_a_video_is_wide_and_whether_it_is_refined(asked, si
     order = CreateVideo(prompt="a horse on the beach", model="streaming-t2v", **asked)
     wanted = job_of(order, "tenant", Settings(checkpoints={"streaming-t2v": "/weights"})).generation
     assert (wanted.size, wanted.refine is not None) == (size, refined)
-    assert catalog.find(wanted.model).at(wanted.size).sizes[int(refined)] == catalog.Size(*map(int, size.split("x")))
+    assert catalog.find(wanted.model).at(wanted.size).sizes[int(refined)] == Size(*map(int, size.split("x")))
 
 
 def test_a_model_that_begins_with_a_picture_is_not_ordered_without_one():

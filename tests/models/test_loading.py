@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from models import loading
-from models.catalog import CheckpointError
+from models.model import CheckpointError
 from tests.support import checkpoint
 
 LOAD = """

@@ -17,7 +17,6 @@ from safetensors import safe_open
 from torch import nn
 
 from models import catalog, state, systems
-from models.catalog import CheckpointError, Size
 from models.first_chunk.loading import load_source
 from models.first_chunk.source import Wish
 from models.first_chunk.svd import StableVideoDiffusion
@@ -29,6 +28,7 @@ from models.memory.placement import OneByOne, place, place_beside
 from models.memory.presets import AUTO, LARGE, MEDIUM, PRESETS, SMALL, Preset
 from models.memory.published import NETWORKS
 from models.memory.stages import Work, loads
+from models.model import CheckpointError, Size
 from models.recipe import Recipe
 from models.request import RefineOptions, VideoRequest
 from models.streaming_t2v.pipeline import StreamingPipeline

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from models import pictures, pixels
-from models.catalog import CatalogError
+from models.model import CatalogError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 

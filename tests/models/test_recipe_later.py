@@ -9,10 +9,10 @@ import pytest
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 from models import state, systems
-from models.catalog import CheckpointError
 from models.first_chunk.make_a_video import MakeAVideo
 from models.make_a_video.network import inflate
 from models.make_a_video.pipeline import MakeAVideoPipeline
+from models.model import CheckpointError
 from models.recipe import Recipe
 from models.request import RefineOptions
 from tests.models.test_recipe import MODEL, REQUEST

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from models import catalog, systems
-from models.catalog import CheckpointError
 from models.first_chunk.loading import load_source
 from models.first_chunk.source import Source
+from models.model import CheckpointError
 from models.recipe import Recipe
 from models.request import default_request
 from models.shapes import world

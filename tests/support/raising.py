@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 
-from models.catalog import CatalogError
+from models.model import CatalogError
 from service.errors import InvalidRequest, ServiceError
 from service.objects import Objects
 from service.objects_local import LocalObjects

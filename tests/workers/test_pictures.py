@@ -12,6 +12,7 @@ from PIL import Image
 from prometheus_client import CollectorRegistry
 
 from models import catalog, pictures, state
+from models.model import CatalogError
 from models.recipe import Recipe
 from models.request import default_request
 from service import ids, images
@@ -106,6 +107,6 @@ def test_a_steered_job_has_another_recipe_and_an_unchanged_one_the_same(shop: Wo
 def test_a_model_that_goes_on_from_a_picture_is_not_begun_without_one(shop: Workshop) -> None:
     model = catalog.find("streaming-t2v-svd")
     request = default_request(model, "anything", num_frames=16, seed=1, refine=False)
-    with pytest.raises(catalog.CatalogError) as refused:
+    with pytest.raises(CatalogError) as refused:
         Recipe(shop._pipeline(catalog.find("tiny-shapes")), model, request)
     assert refused.value.code == "image_needed"

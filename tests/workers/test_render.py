@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models import catalog
-from models.catalog import CatalogError, CheckpointError
+from models.model import CatalogError, CheckpointError
 from models.units import Unit
 from service import jobs
 from service.errors import StorageUnavailable, StoreUnavailable

@@ -10,8 +10,8 @@ import torch
 from transformers import CLIPConfig, CLIPModel
 
 from longtake.training.vocabulary import make_tokenizer
-from models.catalog import CheckpointError
 from models.evaluation.likeness import ClipPair, anchor_distance, clip_text
+from models.model import CheckpointError
 from tests.models.evaluation.conftest import pan
 
 SIDE = 32

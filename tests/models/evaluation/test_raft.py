@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.catalog import CheckpointError
 from models.evaluation.raft import raft
+from models.model import CheckpointError
 
 
 def torchvision_runs() -> bool:

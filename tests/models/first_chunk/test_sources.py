@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from models import catalog, systems
-from models.catalog import CatalogError, CheckpointError
 from models.first_chunk.loading import SOURCES, load_source
 from models.first_chunk.svd import StableVideoDiffusion
+from models.model import CatalogError, CheckpointError
 from models.recipe import Recipe
 from models.request import Brief
 from models.units import Stage

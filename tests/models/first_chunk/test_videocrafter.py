@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from models import catalog
-from models.catalog import CheckpointError
 from models.first_chunk import videocrafter
 from models.memory import placement, presets
+from models.model import CheckpointError
 from models.recipe import Recipe
 from models.request import Brief
 from models.streaming_t2v.sampler import ignore

@@ -12,7 +12,7 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
 from models import catalog
-from models.catalog import CheckpointError
+from models.model import CheckpointError, Size
 from models.recipe import Recipe
 from models.refinement.betas import levels_of
 from models.refinement.schedule import LogSNRCosineSchedule
@@ -137,7 +137,7 @@ def test_the_published_start_is_not_put_on_other_networks(refining):
 
 @pytest.mark.parametrize("size", ["40x24", "80x48"])
 def test_a_wide_video_is_refined_as_wide_as_it_is_and_no_bars_are_denoised(refining, size):
-    wide = (catalog.Size(40, 24), catalog.Size(80, 48))
+    wide = (Size(40, 24), Size(80, 48))
     model = replace(MODEL, more_sizes=(wide,)).at(size)
     seen = []
     hook = refining.refiner.conv_in.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[-2:]))

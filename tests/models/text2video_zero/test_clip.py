@@ -14,7 +14,7 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 
 from models import pixels
-from models.catalog import CheckpointError
+from models.model import CheckpointError
 from models.text2video_zero import control, edit, parts
 from models.text2video_zero.attention import CrossFrameAttention
 from models.text2video_zero.control import Controlled, ControlOptions

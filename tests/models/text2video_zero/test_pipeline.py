@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.catalog import CheckpointError
+from models.model import CheckpointError
 from models.text2video_zero import parts
 from models.text2video_zero.attention import CrossFrameAttention, looking_at_the_first_frame
 from models.text2video_zero.chunks import chunks, how_many

@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 from fastapi.routing import APIRoute
 
-from models.catalog import CatalogError
+from models.model import CatalogError
 from service.api.app import create_app
 from service.api.deps import needed_scope
 from service.api.openapi import operation_id, operations_of

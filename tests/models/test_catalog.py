@@ -31,9 +31,8 @@ def test_a_model_at_a_size_has_lost_none_of_its_sizes(model):
 
 def test_streaming_sizes_suit_the_networks(model):
     """Three halvings of an eighth: the networks' levels come out even, so nothing is cut or padded."""
-    assert all(
-        side % (8 if model.name.startswith("tiny-") else 64) == 0 for size, _ in model.pairs for side in (size.width, size.height)
-    )
+    even = 8 if model.name.startswith("tiny-") else 64
+    assert all(side % even == 0 for size, _ in model.pairs for side in (size.width, size.height))
 
 
 def test_a_refined_video_has_the_shape_of_what_it_was_refined_from(model):

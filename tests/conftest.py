@@ -11,6 +11,12 @@ from tests.support.s3 import S3Server
 from tests.support.servers import Valkey
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("faults", "the experiments of tests/faults")
+    group.addoption("--seeds", type=int, default=3, help="how often each is made")
+    group.addoption("--jobs", type=int, default=12, help="videos that are ordered in each that orders many")
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """One real server for the whole session."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -16,11 +17,13 @@ import torch.nn.functional as F
 
 from longtake.checkpoints.inventory import problems
 from longtake.training.bundle import BUNDLES, bundle, unbundle
+from longtake.training.clip_pair import look_alikes
 from longtake.training.make_a_video import decoder, interpolator, prior, sharpener
 from longtake.training.make_a_video.rates import rate
 from longtake.training.recipe import read
 from models.loading import BUNDLED
 from models.make_a_video.pipeline import Clip, MakeAVideoPipeline, draw
+from models.shapes.language import SHAPES
 
 RECIPE = read("tiny-make-a-video")
 
@@ -29,7 +32,7 @@ RECIPE = read("tiny-make-a-video")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the stages begin; small batches."""
     trained = tmp_path_factory.mktemp("make-a-video") / "trained"
-    unbundle(BUNDLED / "tiny-shapes", trained, RECIPE.parts)
+    unbundle(BUNDLED / "tiny-shapes", trained, [*RECIPE.parts, "image_encoder"])  # as if `clip` were trained
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoder, "PICTURES", 6)
@@ -141,3 +144,14 @@ def test_a_small_picture_and_its_large_one_show_the_same(size: int) -> None:
     assert small.shape == (4, 3, 64, 64) and large.shape == (4, 3, 128, 128)
     assert (F.avg_pool2d(large, 2) - small).abs().mean() < 0.01
     assert small.flatten(2).std(-1).amax(1).min() > 0.05, "an actor is in every one of them"
+
+
+def test_look_alikes_have_nothing_but_their_shape_to_tell_them_apart():
+    pixels, captions = look_alikes(random.Random(4), 8)
+    for group in range(0, 8, 4):
+        words = [caption.split() for caption in captions[group : group + 4]]
+        others = {tuple(word for word in said if word not in SHAPES) for said in words}
+        assert len(others) == 1 and len(set(captions[group : group + 4])) == 4
+        drawn = pixels[group : group + 4]
+        assert all((one != other).any() for one, other in itertools.combinations(drawn, 2))
+        assert (drawn.amax(0) - drawn.amin(0) > 0.1).any(0).float().mean() < 0.2  # but for the shape's own pixels

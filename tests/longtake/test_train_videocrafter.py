@@ -29,7 +29,7 @@ def one_thread():
 
 @pytest.fixture
 def begun(tmp_path: Path) -> Path:
-    unbundle(BUNDLED / "tiny-shapes", tmp_path / "trained", RECIPE.parts)
+    unbundle(BUNDLED / "tiny-shapes", tmp_path / "trained", [*RECIPE.parts, "image_encoder"])
     return tmp_path / "trained"
 
 

@@ -82,9 +82,9 @@ class Finished:
 class House:
     """Everything but the workers starts at once; workers as a test needs them."""
 
-    def __init__(self, folder: Path, **settings: str):
+    def __init__(self, folder: Path, valkey: Valkey | None = None, **settings: str):
         self.folder, self.port, self.metrics_ports = folder, free_port(), dict[str, int]()
-        self.valkey = Valkey(folder / "valkey").start()
+        self.valkey = valkey or Valkey(folder / "valkey").start()
         self.environment = {
             "LONGTAKE_REDIS_URL": self.valkey.url,
             "LONGTAKE_DATA_DIR": str(folder / "data"),

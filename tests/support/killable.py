@@ -1,7 +1,8 @@
-"""A render worker that is killed at a chosen call of its store or its storage: `commit:before:3`.
+"""A render worker that is killed at a chosen call of its store or its storage: `commit:before:3`; or by a prompt.
 
-Run as `python -m tests.support.killable` with LONGTAKE_TEST_KILL_AT. Every boundary of a unit is such a call, so
-every boundary can be reached without a hook in the product. The whole process group goes, as a machine would.
+Run as `python -m tests.support.killable` with LONGTAKE_TEST_KILL_AT or LONGTAKE_TEST_POISON. Every boundary of a unit
+is such a call, so every boundary can be reached without a hook in the product. The whole process group goes, as a
+machine would.
 """
 
 from __future__ import annotations
@@ -36,13 +37,28 @@ class Doomed:
         return answer
 
 
+class Deadly:
+    """The recipe of a job, unless its prompt holds the poison: as tensors that bring a driver down."""
+
+    def __init__(self, real: Any, poison: str):
+        self._real, self._poison = real, poison
+
+    def __call__(self, job: Any) -> Any:
+        if self._poison in job.generation.prompt:
+            die()
+        return self._real(job)
+
+
 def die() -> None:
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 def arm(**_: Any) -> None:
-    method, moment, left = os.environ["LONGTAKE_TEST_KILL_AT"].split(":")
     shop = renderer.opened[0]
+    if poison := os.environ.get("LONGTAKE_TEST_POISON"):
+        shop.recipe = Deadly(shop.recipe, poison)  # type: ignore[method-assign]
+        return
+    method, moment, left = os.environ["LONGTAKE_TEST_KILL_AT"].split(":")
     shop.store = Doomed(shop.store, method, moment, int(left))  # type: ignore[assignment]
     shop.objects = Doomed(shop.objects, method, moment, int(left))  # type: ignore[assignment]
 

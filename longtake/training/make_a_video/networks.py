@@ -19,10 +19,11 @@ LATENTS, EMBEDDING = 4, 64  # channels of the autoencoder's latents, width of th
 
 
 def embedding_network(channels: tuple[int, ...], sample_size: int = 8) -> Any:
-    """Draws latents from a CLIP image embedding. It attends where it is narrowest, at a quarter of the places.
+    """Draws latents from a CLIP image embedding, which it attends to and has in its time embedding, as unCLIP.
 
-    Without attention at the top a network costs a third less a step, and its neighbours reach far enough: eight
-    latents are a frame.
+    It attends where it is narrowest, at a quarter of the places: without attention at the top a network costs a third
+    less a step, and its neighbours reach far enough, for eight latents are a frame. But what it attends to there says
+    little of small shapes: with the embedding in no other way 1,762 steps drew every colour and no shape.
     """
     return UNet2DConditionModel(
         sample_size=sample_size, in_channels=LATENTS, out_channels=LATENTS, block_out_channels=channels,
@@ -30,6 +31,7 @@ def embedding_network(channels: tuple[int, ...], sample_size: int = 8) -> Any:
         down_block_types=("DownBlock2D",) * (len(channels) - 1) + ("CrossAttnDownBlock2D",),
         up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * (len(channels) - 1),
         mid_block_type="UNetMidBlock2DCrossAttn", encoder_hid_dim_type="image_proj", encoder_hid_dim=EMBEDDING,
+        addition_embed_type="image",
     )  # fmt: skip
 
 

@@ -1,0 +1,116 @@
+"""A job store that is killed, cut off or slow: nothing acknowledged is lost, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from service.database import connect
+from service.settings import Settings
+from service.tenants import Tenants
+from tests.support.grounds import Grounds
+from tests.support.house import KEY, PROMPT, until
+from tests.support.proxy import Fault, Proxy
+
+pytestmark = pytest.mark.processes
+
+TIMEOUT_S = 1.0  # of a command to the store
+ORDER = {"prompt": PROMPT, "num_frames": 16, "steps": 1, "refine": False}
+
+
+@pytest.fixture(scope="module")
+def grounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grounds]:
+    made = Grounds(tmp_path_factory.mktemp("grounds"), LONGTAKE_REDIS_TIMEOUT_S=str(TIMEOUT_S))
+    yield made
+    made.to_redis.heal()
+    made.close()
+
+
+def order(client: httpx.Client, key: str, **changes: object) -> httpx.Response:
+    return client.post("/v1/videos", json=ORDER | changes, headers={"Idempotency-Key": key})
+
+
+def client_of(port: int, key: str = KEY) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {key}"}
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20, trust_env=False)
+
+
+def another_tenant(grounds: Grounds, name: str) -> str:
+    """The key of a tenant of that name."""
+    settings = Settings(redis_url=grounds.valkey.url)
+    with connect(settings) as client:
+        return Tenants(client, settings).create_key(name)[1]
+
+
+def test_an_order_whose_answer_was_lost_makes_one_video(grounds: Grounds, seed: int) -> None:
+    """P2: the answer is cut off after some of its bytes, and the client asks again, many times at once."""
+    rng, key = random.Random(seed), f"cut-{seed}"
+    with Proxy(grounds.port) as proxy, client_of(proxy.port) as cut:
+        proxy.fault(Fault.CUT, after_bytes=rng.randrange(1, 200))
+        with pytest.raises(httpx.TransportError):
+            order(cut, key)
+        proxy.heal()
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda _: order(cut, key), range(50)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert order(grounds.http, key, seed=1).json()["code"] == "idempotency_mismatch"
+    with client_of(grounds.port, another_tenant(grounds, f"neighbour-{seed}")) as stranger:
+        assert order(stranger, key).json()["id"] != answers[0].json()["id"]
+
+
+def test_an_order_whose_api_died_before_it_answered_is_made_once(grounds: Grounds, seed: int) -> None:
+    """P2, P3: the store has it, nobody was woken for it, and the client asks again when it is done."""
+    key, before = f"died-{seed}", set(grounds.jobs())
+    port = grounds.second_api(f"dying-{seed}", kill_at="submit:after:1")
+    with client_of(port) as client, pytest.raises(httpx.TransportError):
+        order(client, key)
+    (video,) = set(grounds.jobs()) - before
+    worker = grounds.worker(f"render-{seed}")
+    assert grounds.ended(video)["status"] == "completed"
+    worker.stop()
+    again = order(grounds.http, key)
+    assert again.json()["id"] == video and again.headers["idempotency-replayed"] == "true"
+
+
+def test_a_store_that_is_cut_off_is_an_error_soon_and_all_is_well_when_it_is_back(grounds: Grounds, seed: int) -> None:
+    """P14."""
+    rng, video = random.Random(seed), order(grounds.http, f"before-{seed}").json()["id"]
+    open_before = grounds.count("clients", "connected_clients")
+    grounds.to_redis.fault(rng.choice([Fault.BLACKHOLE, Fault.REFUSE, Fault.RESET]))
+    try:
+        deadline, waits = time.monotonic() + 5, []
+        while time.monotonic() < deadline:
+            began = time.monotonic()
+            answer = rng.choice([
+                lambda: order(grounds.http, f"during-{seed}"),
+                lambda: grounds.http.get(f"/v1/videos/{video}"),
+                lambda: grounds.http.get("/readyz"),
+            ])()  # fmt: skip
+            waits.append(time.monotonic() - began)
+            assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+            assert grounds.http.get("/healthz").is_success
+    finally:
+        grounds.to_redis.heal()
+    assert max(waits) < TIMEOUT_S + 0.5
+    until(grounds.answers, "the API", 10)
+    assert grounds.http.get(f"/v1/videos/{video}").json()["id"] == video
+    until(lambda: grounds.count("clients", "connected_clients") <= open_before + 4, "an end of old connections", 30)
+
+
+def test_no_acknowledged_order_dies_with_the_store(grounds: Grounds, seed: int) -> None:
+    """P16: the store is killed the moment that an order is acknowledged, again and again."""
+    acknowledged = []
+    for number in range(10):
+        until(grounds.answers, "the API", 20)
+        answer = order(grounds.http, f"ack-{seed}-{number}")
+        grounds.valkey.kill()
+        assert answer.status_code == 202
+        acknowledged.append(answer.json()["id"])
+        grounds.valkey.start()
+    assert set(acknowledged) <= set(grounds.jobs())

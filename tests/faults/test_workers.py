@@ -1,0 +1,164 @@
+"""A worker that dies, sleeps or is asked to leave costs one unit at most, and changes no frame."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+from celery import Celery
+
+from service import queue
+from service.jobs import Job
+from service.settings import Settings
+from tests.support.grounds import Crew, Grounds
+from tests.support.history import troubles
+from tests.support.house import Finished, Process, until
+
+pytestmark = pytest.mark.processes
+
+TTL_S, SWEEP_S = 2.0, 0.5  # as tests.support.house has them
+SLACK_S = 2.0  # for two cores that do much else
+#: The units of the video: one initialize, two stream, three refine, one finish. Put is called for init (first of a
+#: track), segment and state of a unit, and for the files of the last one.
+UNITS = 7
+BOUNDARIES = [
+    "claim_next:after:1",  # it has the first unit, and has begun nothing
+    "renew:after:1",  # in the middle of the tensors
+    "put:after:4",  # a segment is stored, its state is not
+    "commit:before:2",  # everything is stored, nobody knows
+    "commit:after:3",  # everybody knows, it does not
+    "get:before:1",  # in the finishing
+    "put:before:15",  # the joined video is not stored
+]
+#: How often each of these is called for that video.
+CALLS = {"claim_next": UNITS, "commit": UNITS, "put": 15}
+
+
+@pytest.fixture(scope="module")
+def worker(grounds: Grounds) -> Process:
+    return grounds.worker("render")
+
+
+@pytest.fixture
+def resting(worker: Process) -> Iterator[Process]:
+    worker.pause()
+    yield worker
+    worker.resume()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(grounds: Grounds, worker: Process) -> Finished:
+    return grounds.finished(grounds.submit())
+
+
+def one(grounds: Grounds, video: str) -> Job:
+    return grounds.jobs()[video]
+
+
+@pytest.mark.parametrize("moment", BOUNDARIES)
+def test_a_worker_killed_at_a_boundary_changes_no_frame(
+    grounds: Grounds, resting: Process, undisturbed: Finished, moment: str
+) -> None:
+    """P4, P7."""
+    dies_at(grounds, resting, undisturbed, moment)
+
+
+def test_a_worker_killed_at_any_call_changes_no_frame(
+    grounds: Grounds, resting: Process, undisturbed: Finished, seed: int
+) -> None:
+    """P4, P7."""
+    rng = random.Random(seed)
+    method, moment = rng.choice(sorted(CALLS)), rng.choice(["before", "after"])
+    dies_at(grounds, resting, undisturbed, f"{method}:{moment}:{rng.randint(1, CALLS[method])}")
+
+
+def dies_at(grounds: Grounds, resting: Process, undisturbed: Finished, moment: str) -> None:
+    """The unit is made again within the lease and a sweep, what was committed is not, and the frames are the same."""
+    doomed = grounds.worker(f"doomed-{moment.replace(':', '-')}", kill_at=moment)
+    video = grounds.submit()
+    assert doomed.popen.wait(60) == -9
+    died, before = time.monotonic(), one(grounds, video)
+    resting.resume()
+    is_over = before.state.is_terminal
+    until(lambda: is_over or one(grounds, video).fence > before.fence, "another worker")
+    assert time.monotonic() - died < TTL_S + SWEEP_S + SLACK_S
+    assert grounds.finished(video).frame_hashes == undisturbed.frame_hashes
+    fate = grounds.fates()[video]
+    assert [done.unit for done in fate.committed] == fate.units
+    assert len({done.worker_id for done in fate.committed[: before.units_done]}) <= 1  # nobody made those again
+    assert one(grounds, video).fence <= UNITS + 1
+
+
+def test_a_worker_that_was_asleep_changes_nothing_when_it_wakes(
+    grounds: Grounds, resting: Process, undisturbed: Finished, seed: int
+) -> None:
+    """P5: it sleeps in the middle of a unit, another worker ends the video, and then it goes on with what it had."""
+    rng = random.Random(seed)
+    sleeper = grounds.worker(f"sleeper-{seed}")
+    video = grounds.submit(steps=20)
+    begun = rng.randrange(3)
+    until(lambda: one(grounds, video).units_done == begun and one(grounds, video).worker, f"unit {begun}")
+    sleeper.pause()
+    resting.resume()
+    frames = grounds.finished(video).frame_hashes
+    sleeper.resume()
+    lost = lambda: "unit lost to another worker" in sleeper.log.read_text()  # noqa: E731
+    until(lost, "the sleeper's disappointment", 30)
+    assert sleeper.stop() == 0
+    fate = grounds.fates()[video]
+    assert list(troubles(video, fate)) == []
+    assert grounds.frames(video) == frames
+    tenant = one(grounds, video).tenant
+    until(lambda: fences_stored(grounds, tenant, video) <= {done.fence for done in fate.committed}, "the tidying")
+
+
+def fences_stored(grounds: Grounds, tenant: str, video: str) -> set[int]:
+    """The fences under which objects of a video are stored."""
+    folder = grounds.folder / "data" / "objects" / tenant / video
+    parts = [name.split(".") for name in (path.name for path in folder.rglob("*.f*"))]
+    return {int(part[1:]) for name in parts for part in name if part[0] == "f" and part[1:].isdigit()}
+
+
+def test_a_wake_up_that_comes_twenty_times_is_one_video(grounds: Grounds, worker: Process) -> None:
+    """P6."""
+    app: Celery = queue.make_celery(Settings(redis_url=grounds.valkey.url))
+    video = grounds.submit(num_frames=24, steps=8, refine=False)
+    queue.Waker(app).wake(20)
+    grounds.finished(video)
+    fate = grounds.fates()[video]
+    assert [done.unit for done in fate.committed] == fate.units
+    assert one(grounds, video).fence == len(fate.units)  # each was claimed once
+    app.close()
+
+
+def test_a_worker_that_is_asked_to_leave_gives_its_unit_back_at_once(
+    grounds: Grounds, resting: Process, seed: int
+) -> None:
+    """P15."""
+    leaving = grounds.worker(f"leaving-{seed}")
+    video = grounds.submit(num_frames=40, steps=60, refine=False)
+    begun = random.Random(seed).randrange(3)
+    until(lambda: one(grounds, video).units_done == begun and one(grounds, video).worker, f"unit {begun}")
+    assert leaving.stop() == 0
+    before = one(grounds, video)
+    assert before.worker is None and before.attempts == 0 and not before.state.is_terminal
+    resting.resume()
+    asked = time.monotonic()
+    until(lambda: one(grounds, video).worker, "another worker")
+    assert time.monotonic() - asked < 1 + SLACK_S
+    assert len(grounds.finished(video).frame_hashes) == 40
+
+
+def test_a_video_that_kills_its_workers_fails_alone(grounds: Grounds, resting: Process) -> None:
+    """P10."""
+    poison, others = "a green star moving up on a grey background", []
+    with Crew(grounds, 2, LONGTAKE_TEST_POISON="green star"):
+        others.append(grounds.submit(refine=False))
+        deadly = grounds.submit(prompt=poison, refine=False)
+        others.append(grounds.submit(refine=False))
+        failed = grounds.ended(deadly, 200)
+        assert all(grounds.ended(video)["status"] == "completed" for video in others)
+    assert failed["error"]["code"] == "worker_lost"
+    assert (failed["status"], one(grounds, deadly).units_done) == ("failed", 0)

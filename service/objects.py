@@ -44,6 +44,10 @@ class Objects(Protocol):
         """Erase every object of the folder `prefix`, which ends with a slash; how many there were."""
         ...
 
+    def abort_stale(self, age_s: float) -> int:
+        """Erase what is stored of objects whose writing began so long ago and never ended; how many there were."""
+        ...
+
     def presign(self, key: str, filename: str, content_type: str) -> str | None:
         """A URL that serves the object for a while, to whoever has it; None where storage has no URLs."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -66,6 +67,13 @@ class LocalObjects:
         with _local_failures():
             shutil.rmtree(self._path(prefix.rstrip("/")), ignore_errors=True)
         return len(keys)
+
+    def abort_stale(self, age_s: float) -> int:
+        with _local_failures():
+            stale = [part for part in self.root.rglob(".*.part") if time.time() - part.stat().st_mtime > age_s]
+            for part in stale:
+                part.unlink(missing_ok=True)
+        return len(stale)
 
     def presign(self, key: str, filename: str, content_type: str) -> str | None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,16 @@ class S3Objects:
                 if answer.get("Errors"):
                     raise StorageUnavailable("The object storage did not erase every object.")
         return len(keys)
+
+    def abort_stale(self, age_s: float) -> int:
+        before = datetime.now(UTC) - timedelta(seconds=age_s)
+        with _s3_failures(self.bucket):
+            pages = self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self.prefix)
+            stale = [one for page in pages for one in page.get("Uploads", ()) if one["Initiated"] <= before]
+            for upload in stale:
+                place = {"Bucket": self.bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+                self._s3.abort_multipart_upload(**place)
+        return len(stale)
 
     def presign(self, key: str, filename: str, content_type: str) -> str | None:
         answer = {

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     # The work
     lease_ttl_s: float = Field(default=30.0, gt=0)
     sweep_interval_s: float = Field(default=5.0, gt=0)
+    stale_upload_s: float = Field(default=3600.0, gt=0)  # an upload that is not complete by then is erased
     unit_attempts: int = Field(default=3, ge=1)
     torch_threads: int = Field(default=0, ge=0)  # 0 leaves the choice to torch
     device: str = "auto"

@@ -55,7 +55,7 @@ def open_office(sender: Any, **_: Any) -> None:
         start_http_server(settings.metrics_port, addr=settings.metrics_host)
     client, app = connect(settings), sender.app
     store, objects = Store(client, settings), open_objects(settings)
-    sweeper = Sweeper(store, objects, app, settings.sweep_interval_s)
+    sweeper = Sweeper(store, objects, app, settings.sweep_interval_s, settings.stale_upload_s)
     opened[:] = [Office(store, objects, Deliverer.open(client, settings, DeliveryMetrics()), sweeper)]
     sweeper.start()
     heartbeat = Heartbeat(settings.heartbeat_file, ids.new("worker"))

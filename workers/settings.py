@@ -17,6 +17,7 @@ class WorkerSettings(Settings):
     # for every worker, keeps a video the same wherever its units are made; more workers use more cores.
     torch_threads: int = Field(default=1, ge=1)
     heartbeat_file: Path | None = None  # renewed every second while the worker lives: a liveness probe
+    storage_patience_s: float = Field(default=60.0, ge=0)  # how long a unit waits for storage that is away
     preload: str = ""  # a model to load before the first video asks for it
     # module:callable that is asked about frames before they are stored (workers.policy.FrameClassifier)
     frame_policy: str = ""

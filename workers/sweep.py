@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 
 from celery import Celery
 
@@ -61,21 +62,29 @@ def waiting(app: Celery, name: str) -> int:
 
 
 class Sweeper(threading.Thread):
-    """A round every `interval_s` until `stop`."""
+    """A round every `interval_s` until `stop`; a few times in `stale_upload_s` uploads that nobody ends are erased."""
 
-    def __init__(self, store: Store, objects: Objects, app: Celery, interval_s: float):
+    def __init__(self, store: Store, objects: Objects, app: Celery, interval_s: float, stale_upload_s: float):
         super().__init__(name="sweeper", daemon=True)
-        self._round = (store, objects, app)
-        self._interval_s, self._stop_asked = interval_s, threading.Event()
+        self._round, self._objects = (store, objects, app), objects
+        self._interval_s, self._stale_upload_s = interval_s, stale_upload_s
+        self._stop_asked, self._uploads_at = threading.Event(), time.monotonic()
 
     def run(self) -> None:
         while not self._stop_asked.wait(self._interval_s):
             try:
                 sweep(*self._round)
+                self._abort_uploads()
             except ServiceError as error:
                 log.warning("sweep put off: %s", error)
             except Exception:  # without rounds nothing is repaired, so the next one is tried
                 log.exception("sweep failed")
+
+    def _abort_uploads(self) -> None:
+        if time.monotonic() >= self._uploads_at:
+            self._uploads_at = time.monotonic() + self._stale_upload_s / 4
+            if stale := self._objects.abort_stale(self._stale_upload_s):
+                log.warning("uploads that were never completed are erased", extra={"uploads": stale})
 
     def stop(self) -> None:
         self._stop_asked.set()

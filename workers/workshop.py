@@ -35,6 +35,7 @@ from service.telemetry import WorkerMetrics
 from workers import media
 from workers.lease import Lease
 from workers.memory import Recent
+from workers.patience import patient
 from workers.policy import FramePolicy
 from workers.settings import WorkerSettings
 
@@ -60,8 +61,9 @@ class Workshop:
 
     @classmethod
     def open(cls, settings: WorkerSettings) -> Workshop:
-        store, objects = Store(connect(settings), settings), open_objects(settings)
-        return cls(ids.new("worker"), settings, store, objects, WorkerMetrics())
+        store, leaving = Store(connect(settings), settings), threading.Event()
+        objects = patient(open_objects(settings), settings.storage_patience_s, leaving)
+        return cls(ids.new("worker"), settings, store, objects, WorkerMetrics(), draining=leaving)
 
     @cached_property
     def frame_policy(self) -> FramePolicy:

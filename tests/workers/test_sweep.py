@@ -128,7 +128,7 @@ def test_a_round_that_fails_is_followed_by_another(shop: DrawingShop, app: Celer
             rounds.append(time.monotonic())
             raise StoreUnavailable("no answer") if len(rounds) == 1 else ZeroDivisionError("a bug")
 
-    sweeper = Sweeper(Away(), shop.objects, app, interval_s=0.02)  # type: ignore[arg-type]
+    sweeper = Sweeper(Away(), shop.objects, app, interval_s=0.02, stale_upload_s=60)  # type: ignore[arg-type]
     sweeper.start()
     time.sleep(0.3)
     sweeper.stop()

@@ -6,7 +6,7 @@ READY  := .venv/.ready
 S3     := .cache/s3-server/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint fmt train bench bench-gpu screenshots s3-server lock clean
+.PHONY: help setup demo serve test faults lint fmt train bench bench-gpu screenshots s3-server lock clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,6 +28,10 @@ serve: setup     ## The service on http://127.0.0.1:8000
 
 test: setup s3-server lint ## Everything that can be checked on this machine
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+faults: setup s3-server ## Every experiment that could break a promise, with 20 seeds; then 200 videos through five kills (hours)
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults --seeds 20
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults/test_acknowledged.py --seeds 1 --jobs 200
 
 lint: setup      ## Style, types, floors
 	$(BIN)/ruff check .

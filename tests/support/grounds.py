@@ -52,8 +52,8 @@ class Grounds(House):
 
     def second_api(self, name: str, *, kill_at: str = "") -> int:
         """The port of one more API; with `kill_at` of one that kills itself there."""
-        port, module = free_port(), "tests.support.killable_api" if kill_at else "service.api"
-        self.run(name, module, LONGTAKE_PORT=str(port), LONGTAKE_TEST_KILL_AT=kill_at)
+        port, doomed = free_port(), ("tests.support.doomed", "service.store:Store") if kill_at else ()
+        self.run(name, *doomed, "service.api", LONGTAKE_PORT=str(port), LONGTAKE_TEST_KILL_AT=kill_at)
         until(lambda: is_open(port), name)
         return port
 

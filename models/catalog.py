@@ -219,6 +219,8 @@ def editor(name: str | None, models: Mapping[str, Model]) -> Model:
     editors = {known: model for known, model in models.items() if "clip" in model.inputs}
     if not editors:
         raise CatalogError("unknown_model", "model", "No model here changes videos (docs/methods.md).")
+    if name in models and name not in editors:
+        raise CatalogError("unknown_model", "model", f"{name} changes no videos; there is {', '.join(editors)}.")
     return find(name or next(iter(editors)), editors)
 
 

@@ -121,6 +121,8 @@ def test_a_long_file_is_never_whole_in_memory(take: Path, monkeypatch: pytest.Mo
         (["{take}", "--suite"], "--suite is for measuring a model"),
         (["--seams", "16:8"], "--seams is for measuring video files"),
         (["{take}", "--json", "{folder}/no/such/f.json"], "There is no folder"),
+        (["--edits", "1", "--model", "tiny-shapes"], "tiny-shapes changes no videos; there is tiny-instruct-pix2pix"),
+        (["--edits", "1", "--roll-outs", "2"], "--roll-outs is for measuring a model that draws"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
@@ -141,3 +143,13 @@ def test_the_suite_measures_a_model_as_before(tmp_path: Path) -> None:
     assert list(figures) == ["first chunk", "full", "without CAM", "without APM"]
     assert {"colour", "direction", "caption gap"} <= set(figures["first chunk"])
     assert {"kept_colour", "kept_shape", "seam_ratio", "drift"} <= set(figures["full"])
+
+
+@pytest.mark.parametrize(("model", "kind"), [("tiny-instruct-pix2pix", "colour"), ("tiny-controlnet-canny", "colour")])
+def test_a_model_that_changes_clips_is_measured_by_what_it_changed(model: str, kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    done = evaluate("--edits", 1, "--model", model, "--json", file)
+    assert done.exit_code == 0, done.output
+    figures = json.loads(file.read_text())
+    assert set(figures) == {kind, "all"} and figures["all"] == figures[kind]
+    assert figures["all"]["changed"] == 1 and figures["all"]["presence"] == 1

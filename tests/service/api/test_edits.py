@@ -58,7 +58,8 @@ def test_the_changed_video_stays_as_long_as_the_edit(
 
 def test_what_cannot_be_changed_is_refused(api: TestClient, stranger: TestClient, store: Store, parent: str) -> None:
     problem(edited(api, parent, prompt="make it purple"), 422, "prompt_not_understood", "prompt")
-    problem(edited(api, parent, model="tiny-shapes"), 422, "unknown_model", "model")
+    said = problem(edited(api, parent, model="tiny-shapes"), 422, "unknown_model", "model")
+    assert "tiny-shapes changes no videos; there is tiny-instruct-pix2pix, tiny-controlnet-canny." in said
     problem(edited(api, parent, steps=1), 422, "out_of_range", "steps")
     problem(edited(api, parent, clip_guidance_scale=11), 422, "out_of_range", "clip_guidance_scale")
     problem(edited(api, parent, seconds=2), 422, "unknown_field", "seconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -114,3 +115,21 @@ def test_no_acknowledged_order_dies_with_the_store(grounds: Grounds, seed: int) 
         acknowledged.append(answer.json()["id"])
         grounds.valkey.start()
     assert set(acknowledged) <= set(grounds.jobs())
+
+
+def test_a_store_that_begins_elsewhere_from_a_copy_of_its_files_goes_on(grounds: Grounds, seed: int) -> None:
+    """P22: with what was acknowledged, and what was half made."""
+    worker = grounds.worker(f"render-before-{seed}")
+    videos = [order(grounds.http, f"moved-{seed}-{number}", num_frames=24).json()["id"] for number in range(4)]
+    until(lambda: any(grounds.jobs()[video].units_done for video in videos), "a unit")
+    worker.kill()
+    grounds.valkey.kill()
+    here, elsewhere = grounds.valkey.folder, grounds.folder / f"elsewhere-{seed}"
+    shutil.copytree(here, elsewhere)
+    shutil.rmtree(here)
+    grounds.valkey.folder = elsewhere
+    grounds.valkey.start()
+    until(grounds.answers, "the API", 20)
+    worker = grounds.worker(f"render-after-{seed}")
+    assert {grounds.ended(video)["status"] for video in videos} == {"completed"}
+    worker.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from celery import Celery
@@ -15,9 +16,11 @@ from service.settings import Settings
 from tests.support.grounds import Crew, Grounds
 from tests.support.history import troubles
 from tests.support.house import Finished, Process, until
+from workers import heartbeat
 
 pytestmark = pytest.mark.processes
 
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 TTL_S, SWEEP_S = 2.0, 0.5  # as tests.support.house has them
 SLACK_S = 2.0  # for two cores that do much else
 #: The units of the video: one initialize, two stream, three refine, one finish. Put is called for init (first of a
@@ -149,6 +152,20 @@ def test_a_worker_that_is_asked_to_leave_gives_its_unit_back_at_once(
     until(lambda: one(grounds, video).worker, "another worker")
     assert time.monotonic() - asked < 1 + SLACK_S
     assert len(grounds.finished(video).frame_hashes) == 40
+
+
+@pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed (Debian: faketime)")
+def test_a_worker_whose_clock_is_an_hour_ahead_loses_no_lease(grounds: Grounds, worker: Process) -> None:
+    """P18: leases are told by the store's clock. Another worker stands by, and nothing is taken from either."""
+    lost = grounds.figure("api", "longtake_leases_expired_total")
+    wrong = grounds.worker("ahead", LD_PRELOAD=str(FAKETIME), FAKETIME="+1h")
+    ahead = heartbeat.read(grounds.folder / "ahead.json") or {}
+    video = grounds.submit(steps=10)
+    assert grounds.ended(video)["status"] == "completed"
+    assert wrong.stop() == 0
+    assert one(grounds, video).fence == UNITS and grounds.figure("api", "longtake_leases_expired_total") == lost
+    made = {done.worker_id for done in grounds.fates()[video].committed}
+    assert str(ahead["worker"]) in made
 
 
 def test_a_video_that_kills_its_workers_fails_alone(grounds: Grounds, resting: Process) -> None:

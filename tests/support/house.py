@@ -123,10 +123,10 @@ class House:
         self.processes.append(process)
         return process
 
-    def worker(self, name: str, *, kill_at: str = "") -> Process:
+    def worker(self, name: str, *, kill_at: str = "", **environment: str) -> Process:
         """A render worker with its model loaded; with `kill_at` one that kills itself there."""
         module = ("tests.support.killable",) if kill_at else ("workers", "render")
-        process = self.run(name, *module, LONGTAKE_TEST_KILL_AT=kill_at)
+        process = self.run(name, *module, LONGTAKE_TEST_KILL_AT=kill_at, **environment)
         until(lambda: self.beat(name) in ("ready", "broken"), f"worker {name}")
         assert self.beat(name) == "ready", process.log.read_text()[-2000:]
         return process

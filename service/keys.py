@@ -22,6 +22,7 @@ TEMPLATES = {
     "deadlines": "longtake:deadlines",  # zset: job by the time it must be done
     "expiries": "longtake:expiries",  # zset: job by the time it is deleted
     "litter": "longtake:litter",  # zset: "tenant/job" where a worker that lost its unit may have left objects, by time
+    "unfiled": "longtake:unfiled",  # zset: "tenant/job" whose record in object storage is behind, by age
     "trash": "longtake:trash",  # zset: "tenant/job" whose objects go, by time
     # scheduling
     "queue": "longtake:queue:{}",  # zset of a tenant's jobs with a unit to do, by priority, then age

@@ -121,12 +121,12 @@ class Tenants:
         return found
 
     def rotate_webhook_secret(self, tenant: str) -> str:
-        return str(self._db.run("rotate_secret", tenant, _webhook_secret(), ROTATION_OVERLAP_S * 1000))
+        return str(self._db.run("rotate_secret", tenant, new_webhook_secret(), ROTATION_OVERLAP_S * 1000))
 
     def _add(
         self, token: str, tenant_name: str, name: str, scopes: frozenset[Scope] = ALL, lasts_s: float | None = None
     ) -> None:
-        tenant = self._db.run("make_tenant", tenant_name, ids.new("tenant"), _webhook_secret())
+        tenant = self._db.run("make_tenant", tenant_name, ids.new("tenant"), new_webhook_secret())
         lasts_ms = "" if lasts_s is None else int(lasts_s * 1000)
         self._db.run("add_key", _public_id(token), tenant, name, _digest(token), write_scopes(scopes), lasts_ms)
 
@@ -141,7 +141,7 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _webhook_secret() -> str:
+def new_webhook_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 

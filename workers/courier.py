@@ -7,6 +7,7 @@ Celery; what is posted and what is repaired, `service.webhooks` and `workers.swe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from celery import current_app, shared_task, signals
@@ -14,6 +15,7 @@ from prometheus_client import start_http_server
 
 from service import ids, queue, tracing
 from service.database import connect
+from service.ledger import Ledger
 from service.objects import Objects, open_objects
 from service.store import Store
 from service.telemetry import DeliveryMetrics
@@ -21,7 +23,7 @@ from service.webhooks import Deliverer
 from workers import journal as journal  # connects the logging
 from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
-from workers.sweep import Sweeper, sweep
+from workers.sweep import StaleUploads, Sweeper, sweep
 
 
 @dataclass
@@ -55,7 +57,12 @@ def open_office(sender: Any, **_: Any) -> None:
         start_http_server(settings.metrics_port, addr=settings.metrics_host)
     client, app = connect(settings), sender.app
     store, objects = Store(client, settings), open_objects(settings)
-    sweeper = Sweeper(store, objects, app, settings.sweep_interval_s, settings.stale_upload_s)
+    chores = (
+        partial(sweep, store, objects, app),
+        Ledger(client, settings, objects).catch_up,
+        StaleUploads(objects, settings.stale_upload_s),
+    )
+    sweeper = Sweeper(chores, settings.sweep_interval_s)
     opened[:] = [Office(store, objects, Deliverer.open(client, settings, DeliveryMetrics()), sweeper)]
     sweeper.start()
     heartbeat = Heartbeat(settings.heartbeat_file, ids.new("worker"))

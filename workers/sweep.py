@@ -10,6 +10,7 @@ import logging
 import re
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 from celery import Celery
 
@@ -61,30 +62,38 @@ def waiting(app: Celery, name: str) -> int:
         return count
 
 
-class Sweeper(threading.Thread):
-    """A round every `interval_s` until `stop`; a few times in `stale_upload_s` uploads that nobody ends are erased."""
+class StaleUploads:
+    """A chore: a few times in `age_s` it erases the uploads that began so long ago and were never completed."""
 
-    def __init__(self, store: Store, objects: Objects, app: Celery, interval_s: float, stale_upload_s: float):
+    def __init__(self, objects: Objects, age_s: float):
+        self._objects, self._age_s, self._next_at = objects, age_s, time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() >= self._next_at:
+            self._next_at = time.monotonic() + self._age_s / 4
+            if stale := self._objects.abort_stale(self._age_s):
+                log.warning("uploads that were never completed are erased", extra={"uploads": stale})
+
+
+class Sweeper(threading.Thread):
+    """A round of all chores every `interval_s` until `stop`; one that fails holds up no other, and is tried again."""
+
+    def __init__(self, chores: Sequence[Callable[[], None]], interval_s: float):
         super().__init__(name="sweeper", daemon=True)
-        self._round, self._objects = (store, objects, app), objects
-        self._interval_s, self._stale_upload_s = interval_s, stale_upload_s
-        self._stop_asked, self._uploads_at = threading.Event(), time.monotonic()
+        self._chores, self._interval_s, self._stop_asked = chores, interval_s, threading.Event()
 
     def run(self) -> None:
         while not self._stop_asked.wait(self._interval_s):
-            try:
-                sweep(*self._round)
-                self._abort_uploads()
-            except ServiceError as error:
-                log.warning("sweep put off: %s", error)
-            except Exception:  # without rounds nothing is repaired, so the next one is tried
-                log.exception("sweep failed")
+            for chore in self._chores:
+                self._do(chore)
 
-    def _abort_uploads(self) -> None:
-        if time.monotonic() >= self._uploads_at:
-            self._uploads_at = time.monotonic() + self._stale_upload_s / 4
-            if stale := self._objects.abort_stale(self._stale_upload_s):
-                log.warning("uploads that were never completed are erased", extra={"uploads": stale})
+    def _do(self, chore: Callable[[], None]) -> None:
+        try:
+            chore()
+        except ServiceError as error:
+            log.warning("sweep put off: %s", error)
+        except Exception:  # without rounds nothing is repaired, so the next one is tried
+            log.exception("sweep failed")
 
     def stop(self) -> None:
         self._stop_asked.set()

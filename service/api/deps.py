@@ -16,6 +16,7 @@ from service.api.refusals import refuses
 from service.database import connect
 from service.errors import MissingScope, NotFound, RateLimited, StoreUnavailable, Unauthorized
 from service.images import Images
+from service.ledger import Ledger
 from service.limits import Limiter
 from service.objects import Objects, open_objects
 from service.outbox import Outbox
@@ -38,13 +39,14 @@ class Services:
     tenants: Tenants
     limiter: Limiter
     objects: Objects
+    ledger: Ledger
     waker: Waker
     policy: Policy
     images: Images
 
     @classmethod
     def open(cls, settings: Settings) -> Services:
-        client = connect(settings)
+        client, stored = connect(settings), open_objects(settings)
         return cls(
             settings=settings,
             client=client,
@@ -52,7 +54,8 @@ class Services:
             outbox=Outbox(client, settings),
             tenants=Tenants(client, settings),
             limiter=Limiter(client, settings),
-            objects=open_objects(settings),
+            objects=stored,
+            ledger=Ledger(client, settings, stored),
             waker=Waker(make_celery(settings)),
             policy=Policy(settings),
             images=Images(settings),

@@ -116,12 +116,11 @@ def pace_client(response: Response, view: View, job: Job) -> None:
 
 
 def keep_order(use: Services, job: Job) -> None:
-    """Beside its objects, so that a lost store can be rebuilt; the video does not wait for it."""
+    """In object storage, so that a lost store can be rebuilt; where that is away, the sweep does it later."""
     try:
-        place = objects.key(job.tenant, job.id, "job.json")
-        use.objects.put(place, job.model_dump_json().encode(), "application/json")
+        use.ledger.file(f"{job.tenant}/{job.id}")
     except ServiceError as error:
-        log.warning("job.json not stored", extra={"job": job.id, "reason": error.code})
+        log.warning("order left for the sweep to file", extra={"job": job.id, "reason": error.code})
 
 
 def erase(use: Services, job: Job) -> None:

@@ -6,4 +6,5 @@ redis.call('HSET', K.api_key(id), 'id', id, 'tenant', tenant, 'name', name, 'sha
   'created_at', whole(now))
 if lasts_ms ~= '' then redis.call('HSET', K.api_key(id), 'expires_at', whole(now + lasts_ms)) end
 redis.call('ZADD', K.api_keys, 0, id)
+fall_behind('house', 'tenants')
 return 1

@@ -16,5 +16,6 @@ redis.call('SREM', K.waiting(tenant), id)
 redis.call('ZREM', K.jobs(tenant), id)
 for _, row in ipairs(redis.call('SMEMBERS', K.rows(id))) do forget_row(tenant, row) end
 redis.call('DEL', K.rows(id), K.job(id), K.committed(id), K.inherited(id), K.events(id))
+fall_behind(tenant, id)
 discard(tenant, id, away)
 return redis.call('HEXISTS', K.kept, id) + 1

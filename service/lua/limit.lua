@@ -9,4 +9,5 @@ for i = 3, #ARGV, 2 do
 end
 allow_at_once(tenant, units_at_once)
 line_up(tenant)
+fall_behind('house', 'tenants')
 return 1

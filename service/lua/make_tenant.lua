@@ -4,4 +4,5 @@ local known = redis.call('HGET', K.tenants, name)
 if known then return known end
 redis.call('HSET', K.tenants, name, id)
 redis.call('HSET', K.tenant(id), 'name', name, 'webhook_secret', secret)
+fall_behind('house', 'tenants')
 return id

@@ -4,4 +4,5 @@ if not owned(tenant, id) then return false end
 local leased = redis.call('ZSCORE', K.leases, id) and '1' or '0'
 if is_terminal(get(id, 'state')) or get(id, 'units_done') ~= units_done or leased ~= is_leased then return 'moved' end
 set(id, 'prompts', prompts)
+fall_behind(tenant, id)
 return read(id)

@@ -18,6 +18,9 @@ local function till_midnight_ms(ms) return 86400000 - ms % 86400000 end
 
 local function read(id) return redis.call('HGETALL', K.job(id)) end
 
+-- The job's record in object storage is behind what is here.
+local function fall_behind(tenant, id) redis.call('ZADD', K.unfiled, redis.call('INCR', K.sequence), tenant .. '/' .. id) end
+
 local function is_terminal(state)
   return state == 'completed' or state == 'failed' or state == 'cancelled'
 end
@@ -160,6 +163,7 @@ local function settle(id, state, event_id, now, code, message)
     redis.call('ZADD', K.litter, whole(now), get(id, 'tenant') .. '/' .. id)
   end
   change_state(id, state)
+  fall_behind(get(id, 'tenant'), id)
   tell(id, 'video.' .. state, event_id, now)
 end
 

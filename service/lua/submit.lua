@@ -44,6 +44,7 @@ redis.call('EXPIRE', spent, 172800)
 allow_at_once(tenant, units_at_once)
 redis.call('HINCRBY', K.counts, 'queued', 1)
 enqueue(id, true)
+fall_behind(tenant, id)
 if key ~= '' then -- the job as it is answered now
   redis.call('HSET', memory, 'fingerprint', fingerprint, unpack(read(id)))
   redis.call('EXPIRE', memory, ttl_s)

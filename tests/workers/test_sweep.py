@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 import redis
@@ -128,7 +129,7 @@ def test_a_round_that_fails_is_followed_by_another(shop: DrawingShop, app: Celer
             rounds.append(time.monotonic())
             raise StoreUnavailable("no answer") if len(rounds) == 1 else ZeroDivisionError("a bug")
 
-    sweeper = Sweeper(Away(), shop.objects, app, interval_s=0.02, stale_upload_s=60)  # type: ignore[arg-type]
+    sweeper = Sweeper([partial(sweep, Away(), shop.objects, app)], interval_s=0.02)  # type: ignore[arg-type]
     sweeper.start()
     time.sleep(0.3)
     sweeper.stop()

@@ -94,7 +94,8 @@ def test_a_form_says_the_same_as_json(api: TestClient) -> None:
 def test_an_accepted_order_is_kept_beside_its_objects(api: TestClient, settings: Settings, tenants: Tenants) -> None:
     video = order(api)
     place = key(tenants.keys()[0].tenant, video["id"], "job.json")
-    assert json.loads(open_objects(settings).get(place))["generation"]["prompt"] == PROMPT
+    record = json.loads(open_objects(settings).get(place))["job"]["record"]
+    assert json.loads(record)["generation"]["prompt"] == PROMPT
 
 
 def test_a_repeated_order_is_answered_as_the_first_time(api: TestClient) -> None:

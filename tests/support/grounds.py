@@ -101,10 +101,15 @@ def is_open(port: int) -> bool:
         return knock.connect_ex(("127.0.0.1", port)) == 0
 
 
-class Crew:
-    """So many render workers, each of which is started again when it is gone, as a supervisor does.
+def is_gone(process: Process) -> bool:
+    return process.popen.poll() is not None
 
-    With an environment they are those of `tests.support.killable`.
+
+class Crew:
+    """So many render workers. They, and the courier, are started again when they are gone, as a supervisor does.
+
+    With an environment they are those of `tests.support.killable`. Not only we end them: Celery does where a connection
+    is lost a second time while it is being given up (kombu 5.7: "'NoneType' object has no attribute 'hostname'").
     """
 
     def __init__(self, grounds: Grounds, count: int, **environment: str):
@@ -132,9 +137,9 @@ class Crew:
     def _keep(self) -> None:
         while not self._over.wait(0.2):
             with self._lock:
-                self.workers = [
-                    self._another() if worker.popen.poll() is not None else worker for worker in self.workers
-                ]
+                self.workers = [self._another() if is_gone(worker) else worker for worker in self.workers]
+            if is_gone(self._grounds.courier):
+                self._grounds.courier = self._grounds.run("deliver", "workers", "deliver")
 
     def _another(self) -> Process:
         self._started += 1

@@ -40,8 +40,11 @@ class Ledger:
 
     def catch_up(self) -> None:
         """File what is behind."""
-        for entry in self.behind():
-            self.file(entry)
+        while entries := self.behind():
+            for entry in entries:
+                self.file(entry)
+            if len(entries) < AT_ONCE:
+                break
 
     def behind(self) -> list[str]:
         """Entries, "tenant/video" or `TENANTS`, whose record is not what the store has; the oldest first."""
@@ -54,10 +57,10 @@ class Ledger:
         if mark is None:
             return
         told = self._tenants() if entry == TENANTS else self._video(entry)
-        if told is None:
-            self._objects.delete(_place(entry))
-        else:
+        if told is not None:
             self._objects.put(_place(entry), json.dumps(told).encode(), "application/json")
+        if told is None or (entry != TENANTS and self._video(entry) is None):  # else a deleted one could come back
+            self._objects.delete(_place(entry))
         self._db.run("filed", entry, int(mark))
 
     def _video(self, entry: str) -> dict[str, Any] | None:

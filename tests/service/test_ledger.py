@@ -179,3 +179,26 @@ def test_the_record_of_a_deleted_video_goes(store: Store, ledger: Ledger, object
     store.delete("tenant_A", job.id)
     ledger.catch_up()
     assert not objects.exists(place("tenant_A", job.id, "job.json")) and ledger.behind() == []
+
+
+def test_a_video_that_is_deleted_while_it_is_filed_leaves_no_record(
+    store: Store, ledger: Ledger, objects: Objects
+) -> None:
+    job, _ = store.submit(make_job())
+    real = objects.put
+
+    def put(*told: object) -> None:
+        store.delete("tenant_A", job.id)
+        objects.delete_prefix(f"tenant_A/{job.id}/")
+        store.erased("tenant_A", job.id)
+        real(*told)  # type: ignore[arg-type]
+
+    objects.put = put  # type: ignore[method-assign]
+    ledger.file(f"tenant_A/{job.id}")
+    assert objects.list("tenant_A/") == [] and ledger.behind() == []
+
+
+def test_any_number_is_filed_in_one_go(store: Store, ledger: Ledger, objects: Objects) -> None:
+    ids = {store.submit(make_job())[0].id for _ in range(230)}
+    ledger.catch_up()
+    assert ledger.behind() == [] and {name.split("/")[1] for name in objects.list("tenant_A/")} == ids

@@ -30,4 +30,4 @@ def settings_of(data: Path | None) -> Settings:
     server = valkey.running(data / "valkey")
     if server is None:
         raise click.ClickException(f"No `longtake serve` runs on {data}.")
-    return settings.model_copy(update={"redis_url": server.url})
+    return settings.model_copy(update={"redis_url": server.url, "data_dir": data})

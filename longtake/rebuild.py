@@ -20,7 +20,8 @@ def rebuild(data: Path | None, quiet: bool) -> None:
     """Bring back tenants, keys and videos into a job store that has lost them, from the object storage of the settings.
 
     Finished videos can be fetched again at once; the others wait for a worker, who goes on with what was filed of them.
-    Stop the API and the workers before, and start them after it. It may be run again: what the store has is left.
+    Stop the API and the workers before, and start them after it; a `longtake serve`, named by --data, must run for its
+    store to run, so let nobody order meanwhile. It may be run again: what the store has is left.
 
     \b
     Example:

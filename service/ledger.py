@@ -59,7 +59,7 @@ class Ledger:
         told = self._tenants() if entry == TENANTS else self._video(entry)
         if told is not None:
             self._objects.put(_place(entry), json.dumps(told).encode(), "application/json")
-        if told is None or (entry != TENANTS and self._video(entry) is None):  # else a deleted one could come back
+        if entry != TENANTS and not self._is_there(entry.split("/")[1]):  # also one that was deleted meanwhile
             self._objects.delete(_place(entry))
         self._db.run("filed", entry, int(mark))
 
@@ -69,6 +69,9 @@ class Ledger:
             return None
         row, inherited, committed, borrows = dumped
         return {"job": as_mapping(row), "inherited": inherited, "committed": committed, "borrows": borrows}
+
+    def _is_there(self, video: str) -> bool:
+        return bool(self._db.command("EXISTS", key("job", video)))
 
     def _tenants(self) -> dict[str, Any]:
         names = self._hash("tenants")
@@ -103,7 +106,7 @@ class Ledger:
             made = self._db.run("restore", job.id, json.dumps(told), deadline_ms, ids.new("evt"))
             yield ("there" if not made else "ended" if job.state.is_terminal else "goes on"), job
         for owner, tenant in owners.items():  # a deleted video whose frames others play
-            if not self._db.command("EXISTS", key("job", owner)):
+            if not self._is_there(owner):
                 self._db.command("HSET", key("kept"), owner, tenant)
 
     def _restore_tenants(self, told: dict[str, Any]) -> None:

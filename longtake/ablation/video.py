@@ -41,9 +41,8 @@ def compare(
     table, caption = TABLES[name], held_out_captions(number + 1)[number]
     rows = {}
     for variant in (variant for variant in table.variants if variant.name in variants):
-        options = tuple(sorted({"steps": steps, **variant.options}.items()))
         begun = time.process_time()
-        preview = draw(runs, variant.stage, variant.recipe, caption, number, num_frames, options)
+        preview = preview_of(variant, num_frames, steps, runs, number, caption)
         seconds = time.process_time() - begun
         pipeline = networks.pipeline(runs, variant.stage)
         frames, seams = make(variant, pipeline, caption, number, *preview)
@@ -56,8 +55,15 @@ def previews(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """What each row makes of a caption before any refinement, uint8 [F, H, W, 3], under the row's name."""
     for variant in table.variants:
-        options = tuple(sorted({"steps": steps, **variant.options}.items()))
-        yield variant.name, draw(runs, variant.stage, variant.recipe, caption, number, num_frames, options)[0]
+        yield variant.name, preview_of(variant, num_frames, steps, runs, number, caption)[0]
+
+
+def preview_of(
+    variant: Variant, num_frames: int, steps: int, runs: Path, number: int, caption: Caption
+) -> tuple[np.ndarray, list[int]]:
+    """A row's frames before any refinement, and those at which its chunks begin."""
+    options = tuple(sorted({"steps": steps, **variant.options}.items()))
+    return draw(runs, variant.stage, variant.recipe, caption, number, num_frames, options)
 
 
 @lru_cache(maxsize=1)  # rows that only differ in refinement follow each other

@@ -52,7 +52,7 @@ class ClipStage:
 
     def draw(self, rng: random.Random, done: float) -> tuple[Tensor, list[str]]:
         """Half of them in fours that differ in a shape alone. Among frames at random colours tell nearly all apart,
-        and 1,500 steps of them taught no shape."""
+        and an encoder that saw nothing else tells no shapes."""
         one, other = frames_with_captions(rng, FRAMES // 2), look_alikes(rng, FRAMES // 2)
         return torch.cat([one[0], other[0]]), one[1] + other[1]
 

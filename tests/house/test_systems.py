@@ -79,6 +79,7 @@ def test_a_prompt_is_drawn_along_the_edges_of_a_finished_video(house: House) -> 
         "video": {"id": parent},
         "model": "tiny-controlnet-canny",
         "prompt": "a green circle on a grey background",
+        "seed": 0,
     }
     drawn = house.finished(house.http.post("/v1/videos/edits", json=order).raise_for_status().json()["id"])
     was, now = (tracker.track(torch.from_numpy(frames_of(house, id_))) for id_ in (parent, drawn.video["id"]))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from models import catalog
 from tests.support import s3
 from tests.support.s3 import S3Server
 from tests.support.servers import Valkey
@@ -40,3 +41,12 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     server.client().create_bucket(Bucket=s3.BUCKET)
     yield server
     server.kill()
+
+
+@pytest.fixture
+def withdraw() -> Iterator[Callable[[str], object]]:
+    """Takes a model out of the catalogue for the length of a test."""
+    everything = dict(catalog.MODELS)
+    yield catalog.MODELS.pop
+    catalog.MODELS.clear()
+    catalog.MODELS.update(everything)  # in the order they had

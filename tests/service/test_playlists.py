@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from models import catalog
 from service import playlists
 from service.jobs import Job, JobState, Refine, Segment
 from service.reels import in_a_row
@@ -103,8 +104,8 @@ def test_a_segment_after_a_gap_is_not_told_before_the_gap_is_closed() -> None:
     assert in_a_row([segment(16, 8)]) == []
 
 
-def test_a_model_that_is_no_longer_offered_can_still_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_no_longer_offered_can_still_be_watched(withdraw: Callable[[str], object]) -> None:
     job = refined_job(8192, state=JobState.FAILED)
-    monkeypatch.delitem(catalog.MODELS, "tiny-shapes")
+    withdraw("tiny-shapes")
     assert "#EXT-X-TARGETDURATION:2\n" in playlists.media(job, SEGMENTS, link)
     assert "128x128" in playlists.master(job, {"preview": SEGMENTS}, link)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import redis
 from fastapi.testclient import TestClient
 
-from models import catalog
 from service.jobs import ClipRef
 from service.store import Store
 from service.tenants import Tenants
@@ -92,8 +93,8 @@ def test_an_edit_cannot_outlast_its_clip(api: TestClient, store: Store, parent: 
 
 
 def test_without_an_editor_that_is_said(
-    api: TestClient, store: Store, parent: str, monkeypatch: pytest.MonkeyPatch
+    api: TestClient, store: Store, parent: str, withdraw: Callable[[str], object]
 ) -> None:
     for name in (EDITOR, "tiny-controlnet-canny"):
-        monkeypatch.delitem(catalog.MODELS, name)
+        withdraw(name)
     assert "No model here changes" in problem(edited(api, parent), 422, "unknown_model", "model")

@@ -204,6 +204,15 @@ class StoreFull(StoreUnavailable):
     title = "The job store is full"
 
 
+class UnreadableRecord(ServiceError):
+    """What the store keeps of a video was written by a newer release, or is damaged."""
+
+    code = "unreadable_record"
+    status = 503
+    title = "The video's record cannot be read here"
+    retryable = True
+
+
 class StorageUnavailable(ServiceError):
     code = "storage_unavailable"
     status = 503

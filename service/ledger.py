@@ -21,8 +21,8 @@ from service.jobs import Job
 from service.keys import key
 from service.objects import Objects
 from service.objects import key as place_of
+from service.records import read_job
 from service.settings import Settings
-from service.store import read_job
 from service.tenants import new_webhook_secret
 
 log = logging.getLogger(__name__)

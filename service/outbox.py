@@ -7,17 +7,21 @@ job. Knows nothing of signatures or HTTP; jobs are written by `service.store` al
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 import redis
 from pydantic import Field
 
 from service.database import Database, as_mapping
-from service.errors import NotFound
+from service.errors import NotFound, UnreadableRecord
 from service.jobs import Job, Record
 from service.keys import key
+from service.records import read_job
 from service.settings import Settings
-from service.store import read_job
+
+log = logging.getLogger(__name__)
 
 HOLD_EXTRA_S = 15.0
 
@@ -61,8 +65,8 @@ class Outbox:
     # What the deliverer does
 
     def take_due(self, limit: int) -> list[Delivery]:
-        """Rows to post now. Whoever dies with one leaves it due again after the time-out."""
-        return [_read(as_mapping(row)) for row in self._db.run("take_due", limit, self._hold_ms)]
+        """Rows to post now. Whoever dies with one, or cannot read it, leaves it due again after the time-out."""
+        return list(_readable(as_mapping(row) for row in self._db.run("take_due", limit, self._hold_ms)))
 
     def record(self, row: Delivery, attempt: Attempt, outcome: DeliveryState, delay_s: float = 0) -> None:
         """What came of posting a row; with outcome `pending` it is due again after `delay_s`."""
@@ -93,6 +97,14 @@ class Outbox:
     def _log(self, delivery_id: str) -> tuple[Attempt, ...]:
         lines = self._db.command("LRANGE", key("attempts", delivery_id), -50, -1)
         return tuple(Attempt.model_validate_json(line) for line in lines)
+
+
+def _readable(rows: Iterable[dict[str, str]]) -> Iterator[Delivery]:
+    for row in rows:
+        try:
+            yield _read(row)
+        except UnreadableRecord as error:
+            log.error("event left for a newer release", extra={"event": row["id"], "reason": error.message})
 
 
 def _read(row: dict[str, str], log: tuple[Attempt, ...] = ()) -> Delivery:

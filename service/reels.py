@@ -14,8 +14,9 @@ import redis
 
 from models import units
 from service.database import Database
-from service.jobs import Job, Segment, UnitDone
+from service.jobs import Job, Segment
 from service.keys import key
+from service.records import read_unit
 
 KEPT_JOBS = 256
 
@@ -49,7 +50,7 @@ class Reels:
 
     def _read(self, name: str, job_id: str, start: int) -> Rows:
         rows = self._db.command("LRANGE", key(name, job_id), start, -1)
-        done = [UnitDone.model_validate_json(row) for row in rows]
+        done = [read_unit(row) for row in rows]
         return len(rows), tuple(unit.segment for unit in done if unit.segment)
 
 

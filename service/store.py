@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import redis
 
@@ -26,9 +26,11 @@ from service.errors import (
     ServiceError,
     StaleFence,
     TooManyVideos,
+    UnreadableRecord,
 )
 from service.jobs import Claim, Job, JobState, PromptAt, Renewal, UnitDone
 from service.keys import key
+from service.records import read_job, read_unit
 from service.settings import Settings
 
 Order = Literal["asc", "desc"]
@@ -48,28 +50,6 @@ _REFUSALS: dict[str, Callable[..., ServiceError]] = {
 }
 _DELETED = 1  # and not, 2, kept for others
 
-#: How a field that changes is read back from Redis.
-_CHANGING: dict[str, Callable[[str], Any]] = {
-    "created_at": lambda ms: int(ms) / 1000,
-    "started_at": lambda ms: int(ms) / 1000,
-    "first_frame_at": lambda ms: int(ms) / 1000,
-    "completed_at": lambda ms: int(ms) / 1000,
-    "expires_at": lambda ms: int(ms) / 1000,
-    "state": JobState,
-    "units_done": int,
-    "attempts": int,
-    "worker": str,
-    "fence": int,
-    "step": int,
-    "steps": int,
-    "frames": int,
-    "gpu_seconds": float,
-    "paces": json.loads,
-    "error": json.loads,
-    "quality": json.loads,
-    "artefacts": json.loads,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
@@ -83,15 +63,6 @@ class Idempotency:
 class Page:
     jobs: list[Job]
     has_more: bool
-
-
-def read_job(row: Mapping[str, str]) -> Job:
-    """A job from its hash: the record as submitted, overlaid with what has changed since."""
-    changed = {name: read(row[name]) for name, read in _CHANGING.items() if name in row}
-    record = json.loads(row["record"])
-    if "prompts" in row:  # the job was steered
-        record["generation"]["prompts"] = json.loads(row["prompts"])
-    return Job.model_validate({**record, **changed})
 
 
 class Store:
@@ -207,11 +178,19 @@ class Store:
     # What a worker does, with a claim
 
     def claim_next(self, worker_id: str) -> Claim | None:
-        """The next unit: by fair share over tenants, then priority, then age. None when there is none."""
-        row = self._db.run("claim", worker_id, self._lease_ms, ids.new("evt"))
-        if not row:
+        """The next unit: by fair share over tenants, then priority, then age. None when there is none.
+
+        Raises `UnreadableRecord` where a newer release ordered the video.
+        """
+        found = self._db.run("claim", worker_id, self._lease_ms, ids.new("evt"))
+        if not found:
             return None
-        job = read_job(as_mapping(row))
+        job_id, row = found[0], as_mapping(found[1])
+        try:
+            job = read_job(row)
+        except UnreadableRecord:
+            self._db.run("release", job_id, row["fence"], ids.new("evt"))  # the unit is another's to take
+            raise
         return Claim(job=job, position=job.units_done, attempt=job.attempts, fence=job.fence, worker_id=worker_id)
 
     def renew(self, claim: Claim, step: int = 0, steps: int = 0) -> Renewal:
@@ -253,7 +232,7 @@ class Store:
         rows = [
             row for name in ("inherited", "committed") for row in self._db.command("LRANGE", key(name, job_id), 0, -1)
         ]
-        return [UnitDone.model_validate_json(row) for row in rows]
+        return [read_unit(row) for row in rows]
 
     def has_work(self) -> bool:
         """Whether a claim would find a unit."""

@@ -18,7 +18,7 @@ import torch
 from models.model import CatalogError, CheckpointError
 from models.units import Stage, Unit
 from service import tracing
-from service.errors import PolicyRefused, ServiceError, StaleFence, StoreUnavailable
+from service.errors import PolicyRefused, ServiceError, StaleFence, StoreUnavailable, UnreadableRecord
 from service.jobs import Claim, Job, Segment, UnitDone
 from service.objects import key
 from workers import media
@@ -52,6 +52,9 @@ def render(shop: Workshop, claim: Claim) -> Job:
     except (Cancelled, Draining) as reason:
         log.info("unit given back: %s", type(reason).__name__.lower(), extra=about)
         return shop.store.release(claim) or claim.job
+    except UnreadableRecord:
+        shop.store.release(claim)  # units of it were made by a newer release, which can go on with it
+        raise
     except (LeaseLost, StaleFence):
         log.warning("unit lost to another worker, dropped", extra=about)
         shop.metrics.failed(StaleFence.code)

@@ -14,7 +14,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from service import ids
 from service.api.refusals import refuses
 from service.database import connect
-from service.errors import MissingScope, NotFound, RateLimited, StoreUnavailable, Unauthorized
+from service.errors import MissingScope, NotFound, RateLimited, StoreUnavailable, Unauthorized, UnreadableRecord
 from service.images import Images
 from service.ledger import Ledger
 from service.limits import Limiter
@@ -71,7 +71,7 @@ ServicesDep = Annotated[Services, Depends(services)]
 _bearer = HTTPBearer(auto_error=False, description="An API key, `ltk_…`.")
 
 
-@refuses(Unauthorized, MissingScope, RateLimited, StoreUnavailable)
+@refuses(Unauthorized, MissingScope, RateLimited, StoreUnavailable, UnreadableRecord)
 def tenant(
     request: Request, use: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> str:

@@ -19,4 +19,4 @@ if get(id, 'state') == 'queued' then
   change_state(id, 'in_progress')
   tell(id, 'video.in_progress', event_id, now)
 end
-return read(id)
+return {id, read(id)}

@@ -17,8 +17,9 @@ import redis
 from service.database import connect
 from service.jobs import Job
 from service.keys import key
+from service.records import read_job
 from service.settings import Settings
-from service.store import Store, read_job
+from service.store import Store
 from tests.support import s3
 from tests.support.history import Fate
 from tests.support.house import House, Process, until

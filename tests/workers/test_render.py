@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import catalog
 from models.model import CatalogError, CheckpointError
 from models.units import Unit
 from service import jobs
-from service.errors import StorageUnavailable, StoreUnavailable
+from service.database import connect
+from service.errors import StorageUnavailable, StoreUnavailable, UnreadableRecord
 from service.jobs import Claim, Job, JobState, UnitDone
 from service.settings import Settings
 from service.store import Store
@@ -171,16 +172,30 @@ def test_what_goes_wrong_is_told_and_tried_again_where_that_may_help(
 
 
 def test_a_video_whose_model_is_no_longer_offered_fails_and_can_still_be_looked_at(
-    shop: DrawingShop, monkeypatch: pytest.MonkeyPatch
+    shop: DrawingShop, withdraw: Callable[[str], object]
 ) -> None:
     job, _ = shop.store.submit(make_job(16))
-    monkeypatch.setitem(catalog.MODELS, "tiny-shapes", catalog.MODELS["tiny-shapes"])  # is put back afterwards
-    del catalog.MODELS["tiny-shapes"]
+    withdraw("tiny-shapes")
     jobs._plan.cache_clear()
     work(shop)
     failed = shop.store.get(job.tenant, job.id)
     assert failed.error is not None and failed.error.code == "unknown_model"
     assert video_of(failed).status == "failed"
+
+
+def test_a_video_that_a_newer_release_has_begun_is_left_to_it(new_shop: NewShop, settings: Settings) -> None:
+    newer, shop = new_shop(), new_shop()
+    job, _ = shop.store.submit(make_job(24))
+    assert render_next(newer) is not None
+    with connect(settings) as client:
+        (row,) = client.lrange(f"longtake:committed:{job.id}", 0, -1)
+        client.lset(f"longtake:committed:{job.id}", 0, json.dumps(json.loads(row) | {"hue": "of a newer release"}))
+        for _ in range(settings.unit_attempts + 1):
+            with pytest.raises(UnreadableRecord, match="hue: Extra inputs"):
+                render_next(shop)
+        client.lset(f"longtake:committed:{job.id}", 0, row)
+    work(shop)
+    assert shop.store.get(job.tenant, job.id).state is JobState.COMPLETED
 
 
 def test_a_commit_whose_answer_was_lost_counts_once(shop: DrawingShop, settings: Settings) -> None:

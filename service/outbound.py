@@ -71,9 +71,10 @@ def check_url(url: str, allow_private: tuple[str, ...]) -> httpx.URL:
         raise DeliveryRefused(f"The URL is to have no spaces and at most {URL_LIMIT_CHARS} characters.")
     try:
         parsed = httpx.URL(url)
+        host = parsed.host  # a name in other letters (xn--…) is decoded only now
     except (httpx.InvalidURL, ValueError) as error:
         raise DeliveryRefused("The URL cannot be read.") from error
-    if not parsed.host or parsed.userinfo or parsed.fragment:
+    if not host or parsed.userinfo or parsed.fragment:
         raise DeliveryRefused("The URL is to have a host, and neither a user name nor a fragment.")
     if _is_allowed(parsed, allow_private):
         if parsed.scheme not in ("http", "https"):
@@ -81,7 +82,7 @@ def check_url(url: str, allow_private: tuple[str, ...]) -> httpx.URL:
         return parsed
     if parsed.scheme != "https" or parsed.port not in (None, 443):
         raise DeliveryRefused("The URL is to begin with https:// and to use port 443.")
-    if _is_address(parsed.host) and not is_public(parsed.host):
+    if _is_address(host) and not is_public(host):
         raise DeliveryRefused("The URL has a private address.")
     return parsed
 
@@ -142,7 +143,7 @@ class Outbound:
     async def _checked_address(self, target: httpx.URL, reach: Reach) -> str:
         try:
             addresses = await self._resolve(target.host, _port(target))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the second: a name that no resolver would be asked for, as a..b
             raise DeliveryRefused("The host name has no address.") from error
         if not addresses:
             raise DeliveryRefused("The host name has no address.")

@@ -40,6 +40,7 @@ def make_celery(settings: Settings) -> Celery:
         worker_proc_alive_timeout=120,  # a spawned child imports torch first
         worker_cancel_long_running_tasks_on_connection_loss=False,  # the lease says who works, not the broker
         worker_hijack_root_logger=False,
+        worker_enable_remote_control=False,  # nobody who can write to Redis commands a worker
         broker_connection_retry_on_startup=True,
         visibility_timeout=VISIBILITY_TIMEOUT_S,
         result_backend_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S},

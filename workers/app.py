@@ -41,7 +41,7 @@ def run(role: str, settings: Settings, extra_modules: Sequence[str] = ()) -> Non
     """Be a worker of that role until SIGTERM."""
     module, options = ROLES[role]
     app = make_app(settings, module, *extra_modules)
-    quiet = ("--without-gossip", "--without-mingle", "--loglevel", settings.log_level)
+    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", settings.log_level)
     app.worker_main(["worker", "--hostname", f"{role}-{os.getpid()}@%h", *options, *quiet])
 
 

@@ -39,13 +39,19 @@ class Valkey:
         assert self.process is not None, "the server is not started"
         return self.process.pid
 
+    @property
+    def place(self) -> list[str]:
+        return ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+
+    @property
+    def command(self) -> list[str]:
+        durable = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction", "--save", ""]
+        return [str(get_binary_path()), *self.place, *durable, *self.options]
+
     def start(self) -> Valkey:
         self.folder.mkdir(parents=True, exist_ok=True)
-        durable = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"]
-        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
-        command = [str(get_binary_path()), *place, *durable, *self.options]
         with (self.folder / "valkey.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
         self._await_ready()
         return self
 
@@ -74,6 +80,8 @@ class Valkey:
                 try:
                     client.ping()
                     return
+                except redis.AuthenticationError:
+                    return  # it answers, if not to everybody
                 except redis.RedisError:
                     if time.monotonic() > deadline:
                         raise

@@ -6,7 +6,7 @@ READY  := .venv/.ready
 S3     := .cache/s3-server/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test faults lint fmt train bench bench-gpu screenshots s3-server lock clean
+.PHONY: help setup demo serve test faults lint fmt train bench bench-gpu bench-api soak screenshots s3-server lock clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -51,6 +51,12 @@ bench: setup     ## What converting the published checkpoint takes (10 GB of dis
 
 bench-gpu: setup ## What every memory preset takes on this GPU: memory, seconds a chunk and a window (minutes)
 	$(BIN)/python -m bench.gpu
+
+bench-api: setup ## What the API carries: orders a second, 10,000 that wait, 1,000 streams, short behind long (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.api_load
+
+soak: setup s3-server ## Half an hour of orders with a fault every 20 s: what grows, what is lost (--minutes, --seed, --out)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak
 
 screenshots: setup ## Pictures of the studio for docs/studio (needs Chromium, minutes)
 	$(BIN)/python -m tests.screenshots

@@ -145,7 +145,7 @@ def _safetensors(path: Path) -> dict[str, _Place]:
         return {key: _Place(path, 8 + length + entry["data_offsets"][0], _like(entry)) for key, entry in header.items()}
     except OSError as error:
         raise ConversionError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, struct.error) as error:
         raise ConversionError(f"{path.name} is cut short or no safetensors file: {_first(error)}.") from error
 
 

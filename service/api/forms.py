@@ -15,11 +15,12 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from service.api.refusals import refuses
-from service.errors import InvalidRequest, UnsupportedMediaType
+from service.errors import InvalidRequest, MalformedBody, UnsupportedMediaType
 
 _JSON_FIELDS = frozenset({"prompts", "refine", "webhook", "metadata", "video", "input_reference"})
 _FILES = frozenset({"input_reference"})
@@ -41,14 +42,18 @@ class JsonOrForm(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_either(request: Request) -> Response:
-            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind == "multipart/form-data":
-                request = _with_body(request, json.dumps(await _read(request)).encode())
-            elif kind != "application/json":
-                raise UnsupportedMediaType("Send the body as application/json or multipart/form-data.")
-            else:
-                _check_crowd(await request.body())
-            return await handle(request)
+            kind, options = parse_options_header(request.headers.get("content-type", ""))
+            try:
+                if kind == b"multipart/form-data":
+                    _check_charset(options.get(b"charset", b"utf-8"))
+                    request = _with_body(request, json.dumps(await _read(request)).encode())
+                elif kind != b"application/json":
+                    raise UnsupportedMediaType("Send the body as application/json or multipart/form-data.")
+                else:
+                    _check_crowd(await request.body())
+                return await handle(request)
+            except RecursionError:
+                raise MalformedBody("The body is nested too deeply.") from None
 
         return handle_either
 
@@ -93,6 +98,12 @@ async def _as_text(name: str, file: UploadFile) -> str:
     if name not in _FILES:
         raise InvalidRequest(f"'{name[:100]}' cannot be a file.", name[:100], "invalid_value")
     return json.dumps({"image_url": f"data:;base64,{base64.b64encode(await file.read()).decode()}"})
+
+
+def _check_charset(said: bytes) -> None:
+    """Python knows encodings that no client means, and some of them fail in ways of their own."""
+    if said.lower() not in (b"utf-8", b"utf8"):
+        raise UnsupportedMediaType("Send the form in UTF-8.")
 
 
 def _check_crowd(body: bytes) -> None:

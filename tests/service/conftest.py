@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from service.database import connect
 from service.jobs import Claim, Generation, Job, Segment, UnitDone
 from service.settings import Settings
 from service.store import Store
+from service.telemetry import configure_logging
 
 MakeJob = Callable[..., Job]
 
@@ -33,6 +36,17 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
 @pytest.fixture
 def store(client: redis.Redis, settings: Settings) -> Store:
     return Store(client, settings)
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What is logged meanwhile, at every level, in the form of the service."""
+    root = logging.getLogger()
+    before, level, stream = root.handlers[:], root.level, io.StringIO()
+    configure_logging(Settings(log_level="DEBUG"), stream)
+    yield stream
+    root.handlers[:] = before
+    root.setLevel(level)
 
 
 def make_job(tenant: str = "tenant_A", num_frames: int = 32, **changes: Any) -> Job:

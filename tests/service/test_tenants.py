@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 
 import pytest
@@ -43,28 +42,6 @@ def test_a_wrong_secret_an_unknown_id_and_nonsense_are_refused_alike(tenants: Te
     ):
         with pytest.raises(Unauthorized, match="not known or was revoked"):
             tenants.authenticate(wrong)
-
-
-def test_the_store_holds_no_key(tenants: Tenants, client: redis.Redis) -> None:
-    _, token = tenants.create_key()
-    dump = repr([(name, client.dump(name)) for name in client.scan_iter("*") if client.type(name) == "none"])
-    dump += repr([client.hgetall(name) for name in client.scan_iter("*") if client.type(name) == "hash"])
-    assert token not in dump and token.split("_", 2)[2] not in dump
-
-
-def test_a_known_and_an_unknown_key_take_the_same_time(tenants: Tenants) -> None:
-    _, token = tenants.create_key()
-    wrong = token[:-2] + "AA"
-    unknown = "ltk_" + "0" * 26 + token[30:]
-
-    times: dict[str, list[float]] = {wrong: [], unknown: []}
-    for _ in range(300):
-        for candidate, taken in times.items():  # in turn, so that a busy machine slows both
-            start = time.perf_counter()
-            with pytest.raises(Unauthorized):
-                tenants.authenticate(candidate)
-            taken.append(time.perf_counter() - start)
-    assert statistics.median(times[wrong]) == pytest.approx(statistics.median(times[unknown]), rel=0.5)
 
 
 @pytest.mark.parametrize("token", ["ltk_" + "0" * 26 + "_" + "s" * 43, "a key of any form"])

@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 
 from service.store import Store
 from tests.service.api.conftest import PROMPT, order, problem
-from tests.service.api.test_tenancy import body_of, filled
 from tests.service.conftest import complete
+from tests.support.calls import body_of, filled
 
 HEADERS = ("location", "retry-after", "openai-poll-after-ms")
 

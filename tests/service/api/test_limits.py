@@ -11,7 +11,7 @@ from service.api.app import create_app
 from service.settings import Settings
 from service.tenants import Tenants
 from tests.service.api.conftest import PROMPT, order, problem
-from tests.service.api.test_access import Names, routes
+from tests.support.calls import Names, described
 
 ApiWith = Callable[..., TestClient]
 ORDER = {"prompt": PROMPT, "num_frames": 16, "refine": False}
@@ -36,7 +36,7 @@ def api_with(settings: Settings, tenants: Tenants) -> Iterator[ApiWith]:
 def test_every_answer_to_a_key_says_what_is_left_also_a_refusal(api_with: ApiWith) -> None:
     api = api_with(tenant_requests_per_minute=6000)
     names = Names(video_id="video_" + "0" * 26, delivery_id="evt_x")
-    for method, path in routes(api):
+    for method, path in described(api):
         answer = api.request(method, path.format_map(names), json={})
         assert answer.headers["ratelimit-policy"] == '"requests";q=6000;w=60', (method, path)
         assert answer.headers["ratelimit"].startswith('"requests";r='), (method, path)

@@ -14,7 +14,6 @@ import redis
 from fastapi.testclient import TestClient
 
 from service import ids
-from service.api import stream
 from service.api.app import create_app
 from service.jobs import Segment
 from service.objects import key, open_objects
@@ -35,9 +34,14 @@ def anybody(api: TestClient) -> Iterator[TestClient]:
         yield anybody
 
 
-@pytest.fixture(autouse=True)
-def short_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "HOLD_S", 0.3)
+@pytest.fixture
+def hold_s() -> float:
+    return 0.3
+
+
+@pytest.fixture
+def settings(settings: Settings, hold_s: float) -> Settings:
+    return settings.model_copy(update={"playlist_hold_s": hold_s})
 
 
 def make_chunks(store: Store, settings: Settings, count: int) -> None:
@@ -160,10 +164,10 @@ def test_the_playlist_of_a_deleted_video_is_gone(api: TestClient, anybody: TestC
     assert anybody.get(f"/v1/videos/{ids.new('video')}/stream.m3u8?token=1-x").status_code == 401
 
 
+@pytest.mark.parametrize("hold_s", [19.0])
 def test_a_player_that_is_early_waits_for_the_first_segment(
-    api: TestClient, anybody: TestClient, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    api: TestClient, anybody: TestClient, store: Store, settings: Settings
 ) -> None:
-    monkeypatch.setattr(stream, "HOLD_S", 20.0)
     url = order(api)["stream_url"]
     work = threading.Timer(0.5, make_chunks, (store, settings, 1))
     work.start()
@@ -173,10 +177,8 @@ def test_a_player_that_is_early_waits_for_the_first_segment(
     work.join()
 
 
-def test_a_player_that_waits_is_told_that_there_will_be_nothing(
-    api: TestClient, anybody: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream, "HOLD_S", 20.0)
+@pytest.mark.parametrize("hold_s", [19.0])
+def test_a_player_that_waits_is_told_that_there_will_be_nothing(api: TestClient, anybody: TestClient) -> None:
     video = order(api)
     cancel = threading.Timer(0.5, api.post, (f"/v1/videos/{video['id']}/cancel",))
     cancel.start()

@@ -1,4 +1,4 @@
-"""One gate: nothing of one tenant can be seen or touched by another, on any route, also on one that is new.
+"""Cross-tenant access: nothing of a tenant can be seen or touched by another, on any route, also on one that is new.
 
 The routes are those of the app, their bodies are made from its description. What the owner is refused as nonsense
 proves nothing about strangers, so every request is made as the owner too.
@@ -7,13 +7,11 @@ proves nothing about strangers, so every request is made as the owner too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from service.jobs import Segment
@@ -23,8 +21,8 @@ from service.store import Store
 from service.tenants import Tenants
 from tests.service.api.conftest import order, problem
 from tests.service.conftest import done
+from tests.support.calls import PROMPT, body_of, filled, routes
 
-PROMPT = "a blue star moving up on a navy background"
 UNKNOWN = {"video": "video_" + "0" * 26, "delivery": "evt_" + "0" * 26}
 NONSENSE = {401, 403, 404, 405, 415, 422}
 
@@ -69,45 +67,6 @@ def settle(api: TestClient, store: Store, settings: Settings, tenant: str) -> Pr
     row = api.get("/v1/webhooks/deliveries").json()["data"][0]["id"]
     queued = order(api, metadata={"whose": "of-the-owner"})["id"]
     return Property(tenant, video, queued, row, api.get("/v1/webhooks/secret").json()["secret"])
-
-
-def routes(app: FastAPI) -> Iterator[tuple[str, str]]:
-    """(method, path) of every route of /v1, also of those that the description leaves out."""
-    for route in app.routes:
-        router = getattr(route, "original_router", None)
-        for found in router.routes if router else [route]:
-            if isinstance(found, APIRoute) and found.path.startswith("/v1/"):
-                yield from ((method, found.path) for method in sorted(found.methods))
-
-
-def filled(path: str, video: str, delivery: str) -> str:
-    """The path with what its parameters name. A new kind of parameter has to be told here what it is."""
-    known = {"video_id": video, "delivery_id": delivery, "model_id": "tiny-shapes", "track": "preview"}
-    known |= {"first_frame": "0"}
-    return re.sub(r"{(\w+)(?::\w+)?}", lambda match: known[match[1]], path)
-
-
-def sample(schema: dict[str, Any], document: dict[str, Any], video: str, name: str = "") -> Any:
-    """A value of that schema: what is required, a prompt, and the id wherever there is room for one."""
-    if "$ref" in schema:
-        return sample(document["components"]["schemas"][schema["$ref"].split("/")[-1]], document, video, name)
-    if schema.get("type") == "object":
-        wanted = {*schema.get("required", ()), "prompt", "video", "id"}
-        parts = {k: v for k, v in schema.get("properties", {}).items() if k in wanted or k.endswith("_id")}
-        return {k: sample(part, document, video, k) for k, part in parts.items()}
-    for choices in ("anyOf", "oneOf", "allOf"):
-        if choices in schema:
-            return sample(schema[choices][0], document, video, name)
-    texts = {"prompt": PROMPT, "seconds": "2"}
-    if schema.get("type") == "string":
-        return video if name == "id" or name.endswith("_id") else texts.get(name, "x")
-    return {"number": 1, "integer": 1, "boolean": False, "array": []}.get(str(schema.get("type")))
-
-
-def body_of(document: dict[str, Any], method: str, path: str, video: str) -> Any:
-    operation = document["paths"].get(path, {}).get(method.lower(), {})
-    content = operation.get("requestBody", {}).get("content", {})
-    return sample(content["application/json"]["schema"], document, video) if "application/json" in content else None
 
 
 def test_on_no_route_a_stranger_sees_or_touches_anything(

@@ -6,7 +6,9 @@ out first. Knows nothing of stores or media.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -16,24 +18,28 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Key, Value]):
-    """The values used last, as many as `capacity` holds by `weigh`. Safe to use from several threads."""
+    """The values used last, as many as `capacity` holds by `weigh`. Safe to use from several threads.
 
-    def __init__(self, capacity: int, weigh: Callable[[Value], int] = lambda value: 1):
-        self._capacity, self._weigh = capacity, weigh
-        self._kept: OrderedDict[Key, Value] = OrderedDict()
+    With `keeps_s` what nobody has used for so long goes when the next one comes.
+    """
+
+    def __init__(self, capacity: int, weigh: Callable[[Value], int] = lambda value: 1, keeps_s: float = math.inf):
+        self._capacity, self._weigh, self._keeps_s = capacity, weigh, keeps_s
+        self._kept: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
         self._lock = threading.RLock()
 
     def get(self, key: Key) -> Value | None:
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+            if key not in self._kept:
+                return None
+            _, value = self._kept.pop(key)
+            return self._keep(key, value)
 
     def put(self, key: Key, value: Value) -> Value:
         with self._lock:
-            self._kept[key] = value
-            self._kept.move_to_end(key)
-            while len(self._kept) > 1 and sum(map(self._weigh, self._kept.values())) > self._capacity:
+            self._kept.pop(key, None)
+            self._keep(key, value)
+            while len(self._kept) > 1 and (self._is_full() or self._is_forgotten()):
                 self._kept.popitem(last=False)
         return value
 
@@ -42,6 +48,19 @@ class Recent(Generic[Key, Value]):
         with self._lock:
             found = self.get(key)
             return self.put(key, make()) if found is None else found
+
+    def _keep(self, key: Key, value: Value) -> Value:
+        """As the one used last."""
+        self._kept[key] = time.monotonic(), value
+        return value
+
+    def _is_full(self) -> bool:
+        return sum(self._weigh(value) for _, value in self._kept.values()) > self._capacity
+
+    def _is_forgotten(self) -> bool:
+        """Whether nobody has used the oldest for long."""
+        used_at, _ = next(iter(self._kept.values()))
+        return time.monotonic() - used_at > self._keeps_s
 
     def clear(self) -> None:
         with self._lock:

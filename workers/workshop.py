@@ -42,6 +42,7 @@ from workers.settings import WorkerSettings
 log = logging.getLogger(__name__)
 
 MODELS, SYSTEMS, RECIPES, STATES_BYTES = 2, 4, 8, 256 << 20
+STATES_S = 600.0  # a video that nobody went on with for so long has ended, or is with another worker
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Workshop:
     objects: Objects
     metrics: WorkerMetrics
     draining: threading.Event = field(default_factory=threading.Event)
-    states: Recent[tuple[str, str], bytes] = field(default_factory=lambda: Recent(STATES_BYTES, len))
+    states: Recent[tuple[str, str], bytes] = field(default_factory=lambda: Recent(STATES_BYTES, len, STATES_S))
     _pipelines: Recent[str, StreamingPipeline] = field(default_factory=lambda: Recent(MODELS))
     _sources: Recent[str, Source] = field(default_factory=lambda: Recent(SYSTEMS))
     _recipes: Recent[Generation, Recipe] = field(default_factory=lambda: Recent(RECIPES))

@@ -39,3 +39,14 @@ def test_a_value_is_made_once_however_many_threads_ask() -> None:
     for thread in threads:
         thread.join()
     assert len(made) == 1
+
+
+def test_what_nobody_used_for_long_goes_when_the_next_one_comes() -> None:
+    recent: Recent[str, bytes] = Recent(capacity=10, weigh=len, keeps_s=0.2)
+    recent.put("over", b"1")
+    recent.put("used", b"2")
+    time.sleep(0.15)
+    assert recent.get("used") == b"2"
+    time.sleep(0.1)
+    recent.put("new", b"3")
+    assert (recent.get("over"), recent.get("used"), recent.get("new")) == (None, b"2", b"3")

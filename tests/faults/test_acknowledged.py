@@ -26,6 +26,7 @@ KINDS: tuple[dict[str, Any], ...] = (
 )
 COMMON = {"prompt": PROMPT, "steps": 1, "refine": False}
 KILLS = 5  # of the store; workers are killed about as often
+AT_EASE = 12  # so many orders have the kills a second apart, more of them have them further apart
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_every_acknowledged_video_is_made_frame_by_frame_whoever_is_killed(
     rng, count = random.Random(seed), request.config.getoption("--jobs")
     history, before = History(tmp_path / f"history-{seed}.jsonl"), set(grounds.jobs())
     kinds = [rng.randrange(len(KINDS)) for _ in range(count)]
-    with Crew(grounds, 2) as crew, disturbed(grounds, crew, rng):
+    with Crew(grounds, 2) as crew, disturbed(grounds, crew, rng, max(1, count / AT_EASE)):
         for number, kind in enumerate(kinds):
             key = f"order-{seed}-{number}"
             send = partial(grounds.http.post, "/v1/videos", json=COMMON | KINDS[kind], headers={"Idempotency-Key": key})
@@ -59,8 +60,9 @@ def test_every_acknowledged_video_is_made_frame_by_frame_whoever_is_killed(
 class disturbed:  # noqa: N801
     """While it is open the store and workers are killed, KILLS times each at most, in an order that `rng` says."""
 
-    def __init__(self, grounds: Grounds, crew: Crew, rng: random.Random):
+    def __init__(self, grounds: Grounds, crew: Crew, rng: random.Random, mean_s: float):
         self._grounds, self._crew, self._rng = grounds, crew, random.Random(rng.random())
+        self._mean_s = mean_s
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._disturb, daemon=True)
 
@@ -75,7 +77,7 @@ class disturbed:  # noqa: N801
         victims = [self._kill_store, self._kill_worker] * KILLS
         self._rng.shuffle(victims)
         for kill in victims:
-            if self._over.wait(self._rng.uniform(0.3, 2)):
+            if self._over.wait(self._mean_s * self._rng.uniform(0.2, 1.8)):
                 return
             kill()
 

@@ -14,7 +14,7 @@ import pytest
 from service.database import connect
 from service.settings import Settings
 from service.tenants import Tenants
-from tests.support.grounds import Grounds
+from tests.support.grounds import Crew, Grounds
 from tests.support.house import KEY, PROMPT, until
 from tests.support.proxy import Fault, Proxy
 
@@ -30,6 +30,23 @@ def grounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grounds]:
     yield made
     made.to_redis.heal()
     made.close()
+
+
+@pytest.fixture(scope="module")
+def crew(grounds: Grounds) -> Iterator[Crew]:
+    """One worker, from here on."""
+    with Crew(grounds, 1) as crew:
+        yield crew
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits(grounds: Grounds) -> Iterator[None]:
+    """What a test has ordered and nobody made is in no later one's way."""
+    yield
+    until(grounds.answers, "the API", 20)
+    for job in grounds.jobs().values():
+        if not job.state.is_terminal:
+            assert grounds.http.post(f"/v1/videos/{job.id}/cancel").status_code in (200, 404)  # or another tenant's
 
 
 def order(client: httpx.Client, key: str, **changes: object) -> httpx.Response:
@@ -63,20 +80,6 @@ def test_an_order_whose_answer_was_lost_makes_one_video(grounds: Grounds, seed: 
     assert order(grounds.http, key, seed=1).json()["code"] == "idempotency_mismatch"
     with client_of(grounds.port, another_tenant(grounds, f"neighbour-{seed}")) as stranger:
         assert order(stranger, key).json()["id"] != answers[0].json()["id"]
-
-
-def test_an_order_whose_api_died_before_it_answered_is_made_once(grounds: Grounds, seed: int) -> None:
-    """P2, P3: the store has it, nobody was woken for it, and the client asks again when it is done."""
-    key, before = f"died-{seed}", set(grounds.jobs())
-    port = grounds.second_api(f"dying-{seed}", kill_at="submit:after:1")
-    with client_of(port) as client, pytest.raises(httpx.TransportError):
-        order(client, key)
-    (video,) = set(grounds.jobs()) - before
-    worker = grounds.worker(f"render-{seed}")
-    assert grounds.ended(video)["status"] == "completed"
-    worker.stop()
-    again = order(grounds.http, key)
-    assert again.json()["id"] == video and again.headers["idempotency-replayed"] == "true"
 
 
 def test_a_store_that_is_cut_off_is_an_error_soon_and_all_is_well_when_it_is_back(grounds: Grounds, seed: int) -> None:
@@ -117,12 +120,22 @@ def test_no_acknowledged_order_dies_with_the_store(grounds: Grounds, seed: int) 
     assert set(acknowledged) <= set(grounds.jobs())
 
 
-def test_a_store_that_begins_elsewhere_from_a_copy_of_its_files_goes_on(grounds: Grounds, seed: int) -> None:
+def test_an_order_whose_api_died_before_it_answered_is_made_once(grounds: Grounds, crew: Crew, seed: int) -> None:
+    """P2, P3: the store has it, nobody was woken for it, and the client asks again when it is done."""
+    key, before = f"died-{seed}", set(grounds.jobs())
+    port = grounds.second_api(f"dying-{seed}", kill_at="submit:after:1")
+    with client_of(port) as client, pytest.raises(httpx.TransportError):
+        order(client, key)
+    (video,) = set(grounds.jobs()) - before
+    assert grounds.ended(video)["status"] == "completed"
+    again = order(grounds.http, key)
+    assert again.json()["id"] == video and again.headers["idempotency-replayed"] == "true"
+
+
+def test_a_store_begun_elsewhere_from_a_copy_of_its_files_goes_on(grounds: Grounds, crew: Crew, seed: int) -> None:
     """P22: with what was acknowledged, and what was half made."""
-    worker = grounds.worker(f"render-before-{seed}")
     videos = [order(grounds.http, f"moved-{seed}-{number}", num_frames=24).json()["id"] for number in range(4)]
     until(lambda: any(grounds.jobs()[video].units_done for video in videos), "a unit")
-    worker.kill()
     grounds.valkey.kill()
     here, elsewhere = grounds.valkey.folder, grounds.folder / f"elsewhere-{seed}"
     shutil.copytree(here, elsewhere)
@@ -130,6 +143,4 @@ def test_a_store_that_begins_elsewhere_from_a_copy_of_its_files_goes_on(grounds:
     grounds.valkey.folder = elsewhere
     grounds.valkey.start()
     until(grounds.answers, "the API", 20)
-    worker = grounds.worker(f"render-after-{seed}")
     assert {grounds.ended(video)["status"] for video in videos} == {"completed"}
-    worker.stop()

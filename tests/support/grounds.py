@@ -43,6 +43,7 @@ class Grounds(House):
         super().__init__(folder, valkey, **{"LONGTAKE_REDIS_URL": url, **stored, **settings})
         self._client = connect(Settings(redis_url=self.valkey.url))
         self.store = Store(self._client, Settings(redis_url=self.valkey.url))
+        self._standing_by: list[Process] = []
 
     def close(self) -> None:
         super().close()
@@ -57,6 +58,13 @@ class Grounds(House):
         self.run(name, *doomed, "service.api", LONGTAKE_PORT=str(port), LONGTAKE_TEST_KILL_AT=kill_at)
         until(lambda: is_open(port), name)
         return port
+
+    def standby(self) -> Process:
+        """A render worker that is ready: the one that there was, or, where that is gone, another."""
+        if not self._standing_by or is_gone(self._standing_by[-1]):
+            self._standing_by.append(self.worker(f"standby-{len(self._standing_by)}"))
+        self._standing_by[-1].resume()
+        return self._standing_by[-1]
 
     def count(self, section: str, name: str) -> int:
         """A figure of the store's server."""

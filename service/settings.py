@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     idempotency_ttl_s: int = Field(default=86_400, ge=1)
     poll_after_ms: int = Field(default=1000, ge=1)  # what clients are told where no pace is measured yet
     stream_url_ttl_s: int = Field(default=86_400, ge=1)  # a `stream_url` opens its video for at least so long
+    # The first request for a playlist waits so long for the first segment. A player that is answered with an empty one
+    # tries again a few times (hls.js) or gives up (ffmpeg); after a 404 none tries again. hls.js waits for 20 s.
+    playlist_hold_s: float = Field(default=15.0, ge=0, lt=20)
 
     # The work
     lease_ttl_s: float = Field(default=30.0, gt=0)

@@ -29,9 +29,6 @@ from service.reels import Reels
 
 Track = Literal["preview", "refined", "interpolated", "upscaled"]
 
-#: The first request waits so long for the first segment. A player that is answered with an empty playlist tries again
-#: a few times (hls.js) or gives up (ffmpeg); after a 404 none tries again. Below the 20 s that hls.js waits.
-HOLD_S = 15.0
 NEVER_CACHED = {"Cache-Control": "no-store"}
 NEVER_CHANGES = {"Cache-Control": "private, max-age=86400, immutable"}
 
@@ -67,7 +64,7 @@ async def stream(video_id: VideoId, request: Request, use: ServicesDep, who: Vie
     reels: Reels = request.app.state.reels
     job, tracks = await run_in_threadpool(_look, use, reels, who, video_id)
     if not any(tracks.values()) and not job.state.is_terminal:
-        await _something_to_see(request.app.state.feeds, video_id)
+        await _something_to_see(request.app.state.feeds, video_id, use.settings.playlist_hold_s)
         job, tracks = await run_in_threadpool(_look, use, reels, who, video_id)
     if job.state.is_terminal and not any(tracks.values()):
         raise NotFound(f"The video {job.state} before there was anything to see.", "id")
@@ -98,10 +95,10 @@ def init(
     return file(use, found.init_key, f"{track}-{first_frame}.mp4", "video/mp4", request, NEVER_CHANGES)
 
 
-async def _something_to_see(feed: Feeds, video_id: str) -> None:
-    """Returns with the first chunk, with the end of the video, or after `HOLD_S`; thousands may wait, on nothing."""
+async def _something_to_see(feed: Feeds, video_id: str, hold_s: float) -> None:
+    """Returns with the first chunk, with the end of the video, or after `hold_s`; thousands may wait, on nothing."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(HOLD_S), aclosing(feed.listen(video_id).events()) as told:
+        async with asyncio.timeout(hold_s), aclosing(feed.listen(video_id).events()) as told:
             async for event in told:
                 if event and event.kind == "video.chunk.completed":
                     return

@@ -28,14 +28,14 @@ EXAMPLES = 5  # an operation
 SEQUENCES, TRIES = 90, 4  # a try may end after a third of them, where the same call is answered otherwise again
 LINKS = 40  # followed at least
 MISSED = 3  # calls that nothing came of: it hangs on what the worker has made by then
-LONGEST_S = "20"  # a playlist waits up to 15 s for its first segment
+LONGEST_S = "10"  # of an answer, where a stateful run is beside much else
 
 
 @pytest.fixture(scope="module")
 def inn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house of its own, where thousands of orders are in nobody's way."""
     limits = {"LONGTAKE_TENANT_LIVE_JOBS": "0", "LONGTAKE_TENANT_REQUESTS_PER_MINUTE": "0"}
-    house = House(tmp_path_factory.mktemp("inn"), **limits)
+    house = House(tmp_path_factory.mktemp("inn"), **limits, LONGTAKE_PLAYLIST_HOLD_S="0.5")
     yield house
     house.close()
 

@@ -1,4 +1,4 @@
-"""Many videos of one table, in processes of one thread each; stopped and gone on with at will.
+"""Many videos of one table, in one process or several, of one thread each; stopped and gone on with at will.
 
 Owns the file in which every video's figures are kept, a line each; a line that is there is not made again.
 """
@@ -19,7 +19,9 @@ import torch
 from models.evaluation.gauge import Figures
 
 Rows = dict[str, Figures]  # of one video, by variant
-Compare = Callable[[int, Sequence[str]], Rows]  # the number of a video and what of it is missing; in another process
+Compare = Callable[
+    [int, Sequence[str]], Rows
+]  # the number of a video and what of it is missing; perhaps in another process
 
 
 def collect(
@@ -63,6 +65,10 @@ def load(file: Path, weights: str) -> defaultdict[int, Rows]:
 
 
 def made(missing: Mapping[int, Sequence[str]], compare: Compare, processes: int) -> Iterator[tuple[int, Rows]]:
+    if processes == 1:
+        torch.set_num_threads(1)  # the rows are the same by any number of processes
+        yield from ((number, compare(number, absent)) for number, absent in missing.items())
+        return
     context = get_context("spawn")
     with ProcessPoolExecutor(processes, context, partial(torch.set_num_threads, 1)) as pool:
         yield from zip(missing, pool.map(compare, missing, missing.values()), strict=True)

@@ -8,7 +8,20 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 
-from service.api import content, events, health, models, openapi, problems, stream, studio, takes, videos, webhooks
+from service.api import (
+    content,
+    events,
+    health,
+    models,
+    openapi,
+    problems,
+    reference,
+    stream,
+    studio,
+    takes,
+    videos,
+    webhooks,
+)
 from service.api.deps import Services
 from service.api.middleware import PROBES, BodyLimit, Surroundings
 from service.feeds import Feeds
@@ -35,6 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="Longtake",
         version=version("longtake"),
         description=DESCRIPTION,
+        docs_url=None,  # see `reference`
         redoc_url=None,
         redirect_slashes=False,  # the redirect would be made of the Host that the client sent
         telemetry=TELEMETRY,
@@ -62,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         webhooks.router,
         health.router,
         studio.router,
+        reference.router,
     ):
         app.include_router(router)
     return app

@@ -8,7 +8,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.api import studio
-from service.settings import Settings
 
 HLS = "studio/vendor/hls.js/hls-1.7.4.light.min.mjs"
 
@@ -21,15 +20,6 @@ def test_every_file_that_the_page_and_its_modules_name_is_there(api: TestClient)
     assert len(named) >= 18 and HLS in named
     for name in named:
         assert api.get(f"/{name}").status_code == 200, name
-
-
-def test_nothing_stands_inline_and_nothing_comes_from_elsewhere(api: TestClient) -> None:
-    page = api.get("/").text
-    assert "<style" not in page and " style=" not in page and not re.search(r"<script(?![^>]* src=)", page)
-    assert not re.search(r"\son\w+=", page)
-    for path in studio.FOLDER.glob("*.*"):
-        text = path.read_text().replace("http://www.w3.org/2000/svg", "")
-        assert "://" not in text and "innerHTML" not in text and "eval(" not in text, path
 
 
 @pytest.mark.parametrize(
@@ -57,17 +47,3 @@ def test_what_carries_its_version_is_kept_for_good_and_the_page_is_asked_for_aga
     assert "immutable" in api.get(f"/{HLS}").headers["cache-control"]
     for name in ("", "studio/studio.js"):
         assert api.get(f"/{name}").headers["cache-control"] == "no-cache"
-
-
-@pytest.mark.parametrize("name", ["..%2f..%2fsettings.py", "vendor%2f..%2f..%2fids.py", "vendor", "", "nothing.js"])
-def test_nothing_else_can_be_named(api: TestClient, name: str) -> None:
-    assert api.get(f"/studio/{name}").status_code == 404
-
-
-def test_the_page_may_open_the_storage_that_videos_are_in_and_nothing_more() -> None:
-    assert "connect-src 'self';" in studio.policy(Settings())
-    at_home = studio.policy(Settings(storage_url="s3://films", s3_endpoint_url="http://127.0.0.1:9000"))
-    assert "connect-src 'self' http://127.0.0.1:9000;" in at_home
-    assert "media-src 'self' http://127.0.0.1:9000 blob:;" in at_home
-    assert "https://*.amazonaws.com" in studio.policy(Settings(storage_url="s3://films"))
-    assert all("unsafe" not in policy for policy in (at_home, studio.policy(Settings())))

@@ -81,7 +81,7 @@ def moment(seed: int) -> str:
 def test_a_worker_that_is_killed_changes_no_frame(
     grounds: Grounds, resting: Process, undisturbed: Finished, seed: int, record_property: Told
 ) -> None:
-    """P4, P7: its unit is made again within the lease and a sweep, what was committed is not, the frames are the same."""
+    """P4, P7: its unit is made again within the lease and a sweep, and nothing that was committed; no frame differs."""
     doomed = grounds.worker(f"doomed-{seed}", kill_at=moment(seed))
     video = grounds.submit()
     assert doomed.popen.wait(60) == -9

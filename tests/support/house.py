@@ -67,6 +67,10 @@ class Process:
         self.popen.terminate()
         try:
             return self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.signal_group(signal.SIGUSR1)  # Celery's: every thread tells in the log where it is
+            time.sleep(1)
+            raise AssertionError(f"{self.name} does not leave:\n{self.log.read_text()[-20_000:]}") from None
         finally:
             self.kill()
 

@@ -6,6 +6,7 @@ Celery; what is posted and what is repaired, `service.webhooks` and `workers.swe
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from prometheus_client import start_http_server
 
 from service import ids, queue, tracing
 from service.database import connect
+from service.errors import StoreUnavailable
 from service.ledger import Ledger
 from service.objects import Objects, open_objects
 from service.store import Store
@@ -24,6 +26,8 @@ from workers import journal as journal  # connects the logging
 from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
 from workers.sweep import StaleUploads, Sweeper, sweep
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -41,8 +45,11 @@ opened: list[Office] = []  # one a process
 
 def deliver() -> None:
     """Post until nothing is due."""
-    while opened[0].deliverer.deliver_due():
-        pass
+    try:
+        while opened[0].deliverer.deliver_due():
+            pass
+    except StoreUnavailable as error:
+        log.warning("delivery put off: %s", error)  # until the sweep wakes us
 
 
 def sweep_now() -> None:

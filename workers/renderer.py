@@ -20,6 +20,7 @@ from prometheus_client import Gauge, start_http_server
 
 from models import catalog
 from service import queue, tracing
+from service.errors import StoreUnavailable
 from workers import journal as journal  # connects the logging
 from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
@@ -40,11 +41,14 @@ def render() -> None:
 
     shop, waker = opened[0], queue.Waker(current_app)
     signal.signal(signal.SIGTERM, lambda number, frame: shop.draining.set())  # the pool's own would end us here
-    job = None if shop.draining.is_set() else render_next(shop)
-    if job is not None and job.state.is_terminal:
-        waker.wake_delivery()
-    if (job is not None or shop.draining.is_set()) and shop.store.has_work():
-        waker.wake()
+    try:
+        job = None if shop.draining.is_set() else render_next(shop)
+        if job is not None and job.state.is_terminal:
+            waker.wake_delivery()
+        if (job is not None or shop.draining.is_set()) and shop.store.has_work():
+            waker.wake()
+    except StoreUnavailable as error:
+        log.warning("work put off: %s", error)  # until the sweep wakes somebody
 
 
 def open_shop(**_: Any) -> None:

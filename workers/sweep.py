@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from service import queue
-from service.errors import ServiceError
+from service.database import failures
+from service.errors import ServiceError, StoreUnavailable
 from service.objects import Objects
 from service.store import Store
 
@@ -57,9 +59,12 @@ def tidy(store: Store, objects: Objects, tenant: str, job_id: str) -> None:
 
 def waiting(app: Celery, name: str) -> int:
     """Messages in a queue. A wake-up that already waits need not be sent again, so none pile up."""
-    with app.connection_for_read() as connection:
-        count: int = connection.default_channel.queue_declare(name).message_count
-        return count
+    try:
+        with failures(), app.connection_for_read() as connection:
+            count: int = connection.default_channel.queue_declare(name).message_count
+            return count
+    except OperationalError as error:
+        raise StoreUnavailable("The broker does not answer; try again in a moment.") from error
 
 
 class StaleUploads:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from functools import partial
+from threading import Event
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -14,7 +17,9 @@ from service.errors import NotFound, StoreUnavailable
 from service.keys import key
 from service.settings import Settings
 from service.store import Store
+from tests.support.servers import free_port
 from tests.workers.conftest import DrawingShop, make_job
+from workers import courier, renderer
 from workers.render import render_next
 from workers.sweep import Sweeper, sweep, waiting
 
@@ -135,3 +140,29 @@ def test_a_round_that_fails_is_followed_by_another(shop: DrawingShop, app: Celer
     sweeper.stop()
     sweeper.join(5)
     assert len(rounds) >= 3 and not sweeper.is_alive()
+
+
+def test_a_broker_that_is_away_is_a_store_that_is_away(settings: Settings) -> None:
+    """Which puts a round off, and is no failure of it."""
+    nowhere = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
+    with pytest.raises(StoreUnavailable):
+        waiting(queue.make_celery(nowhere), queue.RENDER_QUEUE)
+
+
+def test_work_is_put_off_in_a_line_while_the_store_is_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Away:
+        def __getattr__(self, name: str) -> object:
+            raise StoreUnavailable("no answer")
+
+    monkeypatch.setattr(renderer, "opened", [SimpleNamespace(store=Away(), draining=Event(), worker_id="w")])
+    monkeypatch.setattr(courier, "opened", [SimpleNamespace(deliverer=Away())])
+    kept = signal.getsignal(signal.SIGTERM)
+    try:
+        renderer.render()
+        courier.deliver()
+    finally:
+        signal.signal(signal.SIGTERM, kept)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ["work put off: no answer", "delivery put off: no answer"]

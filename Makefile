@@ -30,7 +30,7 @@ test: setup s3-server lint ## Everything that can be checked on this machine
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: setup s3-server ## Every experiment that could break a promise, with 20 seeds; then 200 videos through five kills (hours)
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults --seeds 20
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults --seeds 20
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults/test_acknowledged.py --seeds 1 --jobs 200
 
 lint: setup      ## Style, types, floors

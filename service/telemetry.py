@@ -183,8 +183,8 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         extras = "".join(f" {name}={value}" for name, value in _extra(record).items())
         line = f"{time.strftime('%H:%M:%S')} {record.levelname:<7} {record.getMessage()}{extras}"
-        line = redact(line.encode("unicode_escape").decode("ascii"))
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        trace = self.formatException(record.exc_info).splitlines() if record.exc_info else []
+        return "\n".join([_plain(line), *(f"  {_plain(part)}" for part in trace)])
 
 
 def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
@@ -195,6 +195,11 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for chatty in ("httpx", "httpcore", "botocore", "boto3", "urllib3", "s3transfer"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _plain(text: str) -> str:
+    """On one line, without secrets, and without anything that a terminal would obey."""
+    return redact(text.encode("unicode_escape").decode("ascii"))
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from models.streaming_t2v.pipeline import StreamingPipeline
 
 BUNDLED = Path(__file__).parent / "checkpoints"
 
+#: Files that run, or that run when they are read: code, and pickles by the names that they go by.
+RUNS = frozenset({".py", ".pyc", ".so", ".bin", ".pt", ".pth", ".pt2", ".ckpt", ".pkl", ".pickle"})
+
 
 def load_pipeline(
     path_or_name: str | Path,
@@ -70,9 +73,18 @@ def _preset(
 
 
 def find_checkpoint(path_or_name: str | Path) -> str:
-    """The folder of a bundled name or a path, else the text itself as a Hub id."""
+    """The folder of a bundled name or a path, else the text itself as a Hub id.
+
+    Raises `CheckpointError`, also for a folder with a file that could run something: none of them would be read, but
+    whoever made it so meant them to be.
+    """
     for folder in (BUNDLED / str(path_or_name), Path(path_or_name)):
         if (folder / "model_index.json").is_file():
+            if risky := sorted(file for file in folder.rglob("*") if file.suffix.lower() in RUNS):
+                raise CheckpointError(
+                    f"{path_or_name} holds {risky[0].relative_to(folder)}, and Longtake loads no folder with code or "
+                    "pickles in it: fetch it without them, or delete what is neither safetensors nor text."
+                )
             return str(folder)
     if Path(path_or_name).is_dir():
         raise CheckpointError(f"{path_or_name} holds no model_index.json, so it is no checkpoint in diffusers layout.")

@@ -34,6 +34,9 @@ _COLOUR = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt70
 # What any tool shows of a file or segment of ours; who signs it, and more about it: workers.provenance.
 MACHINE_MADE = "Made by a machine with Longtake; digital source type: trainedAlgorithmicMedia"
 _SAID = {"metadata": f"comment={MACHINE_MADE}"}
+# Of a file that may be anybody's only this file is opened: no playlist, and no list of other files, by whatever name.
+_CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif,yuv4mpegpipe"
+_ALONE = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
 _NO_CLOCK = {"fflags": "+bitexact", "flags": "+bitexact", "map_metadata": -1}
 
 
@@ -116,7 +119,7 @@ def frames(video: Path, *, longest_side: int | None = None) -> Generator[np.ndar
 
     longest_side: shrink them on the way to at most so many pixels. Raises `MediaError` where there is none.
     """
-    source = ffmpeg.input(f"file:{video}")
+    source = ffmpeg.input(f"file:{video}", **_ALONE)
     if longest_side:
         size = {"w": f"min({longest_side},iw)", "h": f"min({longest_side},ih)"}
         source = source.filter("scale", **size, force_original_aspect_ratio="decrease", flags="bilinear")
@@ -140,7 +143,7 @@ def frames(video: Path, *, longest_side: int | None = None) -> Generator[np.ndar
 
 def clip(video: Path, *, at_seconds: float, fps: float, size: int, count: int) -> np.ndarray:
     """Frames from that moment on, `fps` a second, the middle square of each: uint8 [F, size, size, 3], F <= count."""
-    source = ffmpeg.input(f"file:{video}", ss=at_seconds).filter("fps", fps=fps)
+    source = ffmpeg.input(f"file:{video}", ss=at_seconds, **_ALONE).filter("fps", fps=fps)
     scaled = source.filter("scale", size, size, force_original_aspect_ratio="increase", flags="bicubic")
     shown = scaled.filter("crop", size, size).output(
         "pipe:", format="rawvideo", pix_fmt="rgb24", vframes=count, **_NO_CLOCK
@@ -150,7 +153,8 @@ def clip(video: Path, *, at_seconds: float, fps: float, size: int, count: int) -
 
 def duration_s(video: Path) -> float:
     """How long a video file is, by its header. Raises `MediaError` where ffmpeg reads no such thing."""
-    asked = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", f"file:{video}"]
+    alone = [word for name, value in _ALONE.items() for word in (f"-{name}", value)]
+    asked = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", *alone, "-i", f"file:{video}"]
     said = subprocess.run(asked, capture_output=True, check=False).stderr  # it ends with an error: no output was named
     found = re.search(rb"Duration: (\d+):(\d+):(\d+\.\d+).*\bVideo: ", said, re.DOTALL)
     if found is None:

@@ -133,6 +133,7 @@ class S3Server:
 
     def _proxy(self) -> dict[str, dict[str, str]]:
         app = {"use": "egg:swift#proxy", "account_autocreate": "true", "allow_account_management": "true"}
+        app["error_suppression_interval"] = "1"  # else a server that starts slowly is left out for a minute
         filters = {f"filter:{name}": {"use": f"egg:swift#{name}"} | more for name, more in FILTERS.items()}
         return {
             "DEFAULT": self._process("proxy"),

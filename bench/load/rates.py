@@ -20,7 +20,7 @@ P99_MS = 100.0
 
 
 async def submit(scale: float) -> list[Row]:
-    seconds = max(1.0, 6 * scale)
+    seconds = max(1.0, 4 * scale)
     with opened() as bench:
         async with Client(bench.house.port) as client:
             key = bench.key("a")

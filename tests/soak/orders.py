@@ -121,7 +121,7 @@ class Orders(threading.Thread):
         if act == "watch":
             told = self._watch(video)
         elif act != "leave":
-            time.sleep(rng.uniform(0, 2))
+            time.sleep(rng.uniform(0, 0.7))  # a video takes a second or two
             self._act(act, video)
         if act == "drop":
             return

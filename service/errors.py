@@ -220,6 +220,11 @@ class StorageUnavailable(ServiceError):
     retryable = True
 
 
+class StorageFull(StorageUnavailable):
+    code = "storage_full"
+    title = "The object storage is full"
+
+
 class ImageLost(ServiceError):
     """The picture that a video begins with is no longer what was kept of it, so the video cannot be made."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import NamedTemporaryFile
 
-from service.errors import NotFound, StorageUnavailable
+from service.errors import NotFound, StorageFull, StorageUnavailable
 from service.objects import job_folder
 
 
@@ -24,7 +25,7 @@ class LocalObjects:
 
     def put(self, key: str, body: bytes | Path, content_type: str = "application/octet-stream") -> None:
         path = self._path(key)
-        with _local_failures():
+        with _local_failures(), _room():
             path.parent.mkdir(parents=True, exist_ok=True)
             with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as new:
                 try:
@@ -112,3 +113,14 @@ def _local_failures(key: str = "") -> Iterator[None]:
         raise NotFound(f"There is no object '{key}'.") from error
     except OSError as error:
         raise StorageUnavailable(f"The storage folder does not work: {error.strerror}.") from error
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Around what stores something."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull("The storage folder has no room left.") from error
+        raise

@@ -14,10 +14,12 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from service.errors import NotFound, StorageUnavailable
+from service.errors import NotFound, StorageFull, StorageUnavailable
 from service.objects import job_folder
 from service.settings import Settings
 
+#: What storages answer where a quota is spent or a disk is full: Swift, Ceph, MinIO.
+FULL = {"EntityTooLarge", "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
 TRANSFER = TransferConfig(multipart_threshold=64 * 1024 * 1024, max_concurrency=2)
 
 
@@ -44,7 +46,7 @@ class S3Objects:
 
     def put(self, key: str, body: bytes | Path, content_type: str = "application/octet-stream") -> None:
         place = {"Bucket": self.bucket, "Key": self.prefix + key}
-        with _s3_failures(key):
+        with _s3_failures(key), _room():
             if isinstance(body, bytes):
                 self._s3.put_object(**place, Body=body, ContentType=content_type)
             else:
@@ -125,8 +127,24 @@ def _s3_failures(key: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey"):
+        if _code(error) in ("404", "NoSuchKey"):
             raise NotFound(f"There is no object '{key}'.") from error
         raise StorageUnavailable("The object storage refused; see the log.") from error
     except (BotoCoreError, Boto3Error) as error:
         raise StorageUnavailable("The object storage does not answer; try again in a moment.") from error
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Around what stores something."""
+    try:
+        yield
+    except (ClientError, Boto3Error) as error:
+        refusal = error if isinstance(error, ClientError) else error.__context__  # that of one part of a large file
+        if isinstance(refusal, ClientError) and _code(refusal) in FULL:
+            raise StorageFull("The object storage has no room left.") from error
+        raise
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code"))

@@ -23,6 +23,7 @@ from service.errors import (
     NotReady,
     PolicyRefused,
     PolicyUnavailable,
+    StorageFull,
     StorageUnavailable,
     StoreBusy,
 )
@@ -36,6 +37,7 @@ TRIES = 10
 _OF_PROMPTS = ("prompt_not_understood", "too_long", "unknown_model", ImageLost, StorageUnavailable)
 _OF_CHILDREN = (
     *_OF_PROMPTS,
+    StorageFull,
     "image_needed",
     "clip_needed",
     "conflicting_fields",
@@ -103,7 +105,7 @@ def remix(video_id: VideoId, order: RemixVideo, use: ServicesDep, tenant: Tenant
 
 
 @router.post("/edits", status_code=202)
-@refuses(NotFound, NotReady, ImageLost, StorageUnavailable, "out_of_range")
+@refuses(NotFound, NotReady, ImageLost, StorageFull, StorageUnavailable, "out_of_range")
 @refuses("prompt_not_understood", "too_long", "too_short", "unknown_event", "unknown_model", "url_not_allowed")
 def edit(order: EditVideo, use: ServicesDep, tenant: TenantDep, reception: ReceptionDep) -> Video:
     """The same video but for one thing: a finished video is drawn again, frame by frame, as an instruction says."""

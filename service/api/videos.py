@@ -16,7 +16,7 @@ from service.api.reception import ReceptionDep, pace_client
 from service.api.refusals import refuses
 from service.api.schemas import CreateVideo
 from service.api.views import ViewDep
-from service.errors import ServiceError, StorageUnavailable
+from service.errors import ServiceError, StorageFull, StorageUnavailable
 from service.jobs import JobState
 from service.videos import Video
 
@@ -44,7 +44,7 @@ class Deleted(BaseModel):
     "conflicting_fields", "out_of_range", "too_long", "too_short", "unknown_event", "unknown_model", "unknown_size"
 )
 @refuses("clip_needed", "not_offered", "unknown_recipe")
-@refuses("prompt_not_understood", "url_not_allowed", StorageUnavailable)
+@refuses("prompt_not_understood", "url_not_allowed", StorageFull, StorageUnavailable)
 @refuses("image_needed", "image_not_fetched", "image_too_large", "image_unreadable", "unknown_file")
 def create(order: CreateVideo, use: ServicesDep, tenant: TenantDep, reception: ReceptionDep) -> Video:
     """Order a video. It is safe from the moment of this answer; poll `Location`, or name a webhook."""

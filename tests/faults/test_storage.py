@@ -118,3 +118,21 @@ def test_a_video_survives_storage_that_is_killed(
     time.sleep(5)
     s3_server.start()
     assert grounds.finished(video).frame_hashes == undisturbed
+
+
+def test_a_video_waits_for_room_in_storage_that_is_full(
+    grounds: Grounds, worker: Process, undisturbed: list[str], s3_server: S3Server
+) -> None:
+    """P17: nothing is stored any more, and then somebody makes room."""
+    video, told = grounds.submit(), worker.log.stat().st_size
+    until(lambda: grounds.jobs()[video].units_done >= 2, "two units")
+    s3_server.limit(1)
+    try:
+        until(lambda: b"no room left" in worker.log.read_bytes()[told:], "a refusal")
+        done = grounds.jobs()[video].units_done
+        time.sleep(2)
+        assert grounds.jobs()[video].units_done == done
+        assert grounds.http.get("/readyz").is_success and grounds.http.get(f"/v1/videos/{video}").is_success
+    finally:
+        s3_server.limit(None)
+    assert grounds.finished(video).frame_hashes == undisturbed

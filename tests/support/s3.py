@@ -36,6 +36,7 @@ FILTERS: dict[str, dict[str, str]] = {
     "s3api": {"location": REGION},
     "tempauth": {"user_test_tester": f"{SECRET_KEY} .admin"},
     "copy": {},
+    "container_quotas": {},
     "slo": {},
     "dlo": {},
     "versioned_writes": {"allow_object_versioning": "true"},
@@ -44,6 +45,17 @@ FILTERS: dict[str, dict[str, str]] = {
 
 
 BUCKET = "videos"
+SET_QUOTA = """
+import sys, time
+from swift.common.direct_client import direct_post_container
+from swift.common.ring import Ring
+from swift.common.utils import set_swift_dir
+folder, bucket, quota = sys.argv[1:]
+set_swift_dir(folder)
+part, nodes = Ring(folder, ring_name="container").get_nodes("AUTH_test", bucket)
+told = {"X-Timestamp": f"{time.time():.5f}", "X-Container-Meta-Quota-Bytes": quota}
+direct_post_container(nodes[0], part, "AUTH_test", bucket, headers=told)
+"""
 
 
 def settings(endpoint: str) -> dict[str, Any]:
@@ -102,6 +114,13 @@ class S3Server:
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
             config=once,
+        )
+
+    def limit(self, quota_bytes: int | None) -> None:
+        """The bucket takes so many bytes in all; None takes the limit away. No S3 call does this."""
+        quota = "" if quota_bytes is None else str(quota_bytes)
+        subprocess.run(
+            [str(BIN / "python"), "-c", SET_QUOTA, str(self.folder), BUCKET, quota], env=self._env, check=True
         )
 
     @property

@@ -22,7 +22,10 @@ NEVER_TOLD = {errors.StaleFence, errors.DeliveryRefused}  # between workers; in 
 ONLY_OF_VIDEOS = {errors.ProvenanceFailed}
 OF_THE_FRAMEWORK = {("method_not_allowed", 405, False), ("unsupported_media_type", 415, False)}
 #: What a worker hands on as it came: errors of the service and of the catalogue.
-HANDED_ON = {errors.ImageLost, errors.StorageUnavailable, errors.PolicyRefused, errors.PolicyUnavailable}
+HANDED_ON = {
+    *(errors.ImageLost, errors.StorageUnavailable, errors.StorageFull),
+    *(errors.PolicyRefused, errors.PolicyUnavailable),
+}
 
 
 def section(title: str) -> str:

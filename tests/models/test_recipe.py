@@ -1,9 +1,12 @@
 """A video is a pure function of its request: whoever makes its units, in whatever order, after whatever stop."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from models import catalog, state
 from models.recipe import Recipe
@@ -60,15 +63,41 @@ def test_as_many_frames_come_as_were_asked_for(pipeline, frames, refine):
     assert made.shape == (frames, width, width, 3)
 
 
-def test_a_video_continued_by_another_worker_after_every_unit_is_the_same(pipeline):
-    request = replace(REQUEST, refine=RefineOptions(2, 0.3))
-    states = {}
-    for unit, result in Recipe(pipeline, MODEL, request).generate():
-        needed = {key: states[key] for key in unit.needs}
-        again = Recipe(pipeline, MODEL, request).run(unit, needed)  # a new worker, nothing but the states
+@st.composite
+def requests(draw):
+    """Any length, refined or not, with a prompt that may change anywhere."""
+    frames = draw(st.integers(1, 40))
+    return replace(
+        REQUEST,
+        num_frames=frames,
+        seed=draw(st.integers(0, 2**31)),
+        steps=draw(st.integers(1, 2)),
+        refine=draw(st.none() | st.builds(RefineOptions, steps=st.integers(1, 3), strength=st.just(0.3))),
+        prompts=draw(st.just(()) | st.tuples(st.tuples(st.integers(0, frames), st.just("a blue star moving up")))),
+    )
+
+
+@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(request=requests(), order=st.randoms(use_true_random=False))
+def test_any_video_is_whole_and_the_same_in_any_order_by_any_workers(pipeline, request, order):
+    states, shown = {}, Counter()
+    left = list(Recipe(pipeline, MODEL, request).generate())
+    made = {unit.key: result.state for unit, result in left}
+    for unit, result in left:
+        shown[unit.stage.track] += len(result.frames)
+        assert all(
+            tensor.isfinite().all() for tensor in state.loads(result.state).values() if tensor.is_floating_point()
+        )
+    assert shown["preview"] == request.num_frames
+    assert shown["refined"] == (request.num_frames if request.refine else 0)
+    while left:  # another order, each unit by a worker that has nothing but the states
+        unit, result = left.pop(
+            order.choice([i for i, (unit, _) in enumerate(left) if states.keys() >= set(unit.needs)])
+        )
+        again = Recipe(pipeline, MODEL, request).run(unit, {key: states[key] for key in unit.needs})
         assert np.array_equal(again.frames, result.frames)
-        assert again.state == result.state
-        states[unit.key] = result.state
+        assert again.state == made[unit.key]
+        states[unit.key] = again.state
 
 
 def test_a_longer_video_begins_with_the_shorter_one(pipeline, undisturbed):

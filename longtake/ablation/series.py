@@ -19,9 +19,7 @@ import torch
 from models.evaluation.gauge import Figures
 
 Rows = dict[str, Figures]  # of one video, by variant
-Compare = Callable[
-    [int, Sequence[str]], Rows
-]  # the number of a video and what of it is missing; perhaps in another process
+Compare = Callable[[int, Sequence[str]], Rows]  # the number of a video and what of it is missing
 
 
 def collect(

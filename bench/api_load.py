@@ -73,7 +73,10 @@ def main(words: list[str]) -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     asked = parser.parse_args(words)
     allow_many_files()
-    rows = [row for name in asked.only for row in asyncio.run(PARTS[name](asked.scale))]
+    rows, progress = list[Row](), Console(stderr=True)
+    for name in asked.only:
+        progress.print(f"{name} …", style="dim")
+        rows += asyncio.run(PARTS[name](asked.scale))
     Console(width=140).print(table(rows))
     if asked.json:
         report = {

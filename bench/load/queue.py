@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 
-from bench.load.open_loop import Client, request
+from bench.load.open_loop import Client, quantile, request
 from bench.load.premises import ORDER, Bench, Row, opened
 
 
@@ -43,7 +42,7 @@ async def _keyed(bench: Bench, client: Client, key: str, count: int) -> float:
 
 
 async def _times(bench: Bench, client: Client, key: str, video: str) -> dict[str, float]:
-    """Medians in seconds, one call after another."""
+    """Seconds, one call after another: what a tenth stays below, which those who share the machine disturb least."""
 
     def claim() -> None:
         claimed = bench.store.claim_next("bench")
@@ -55,12 +54,12 @@ async def _times(bench: Bench, client: Client, key: str, video: str) -> dict[str
     for _ in range(50):
         began = time.perf_counter()
         claim()
-    times = {"a claim": statistics.median(spent)}
+    times = {"a claim": quantile(sorted(spent), 0.1)}
     for what, path in {"a look": f"/v1/videos/{video}", "a list of 10": "/v1/videos?limit=10"}.items():
         spent, sent = [], request("GET", path, key)
         for _ in range(50):
             began = time.perf_counter()
             await client.ask(sent, 200)
             spent.append(time.perf_counter() - began)
-        times[what] = statistics.median(spent)
+        times[what] = quantile(sorted(spent), 0.1)
     return times

@@ -30,8 +30,8 @@ from service.settings import Settings
 from service.tickets import Tickets
 from tests.service.api.conftest import PROMPT, order
 
-few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 # Header values as bytes: a server hands on what is no control character.
 HEADER = st.binary(max_size=60).map(lambda raw: raw.translate(None, bytes([*range(32), 127])))

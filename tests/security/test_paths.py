@@ -78,7 +78,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_what_is_open_to_anybody_is_a_list(app: FastAPI, parts: list[str]) -> None:
     """Of all that can be put together of such pieces nothing but what needs no key is answered."""
     path = "/" + "".join(parts)

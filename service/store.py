@@ -30,7 +30,7 @@ from service.errors import (
 )
 from service.jobs import Claim, Job, JobState, PromptAt, Renewal, UnitDone
 from service.keys import key
-from service.records import read_job, read_unit
+from service.records import read_job, read_unit, record_of
 from service.settings import Settings
 
 Order = Literal["asc", "desc"]
@@ -83,7 +83,7 @@ class Store:
         key_and_print = (idempotency.key, idempotency.fingerprint) if idempotency else ("", "")
         answer, *rest = self._db.run(
             "submit",
-            *(job.id, job.tenant, job.model_dump_json(), job.units_total, job.generation.model, job.priority),
+            *(job.id, job.tenant, record_of(job), job.units_total, job.generation.model, job.priority),
             *(deadline_ms, hook.url if hook else "", f" {' '.join(hook.events)} " if hook else ""),
             *(*key_and_print, self._settings.idempotency_ttl_s, self._settings.tenant_live_jobs),
             *(_heritage(job, shared), job.generation.num_frames, self._settings.queue_limit),

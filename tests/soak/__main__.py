@@ -2,7 +2,7 @@
 
 Run as `python -m tests.soak [--minutes 30] [--seed 1] [--out FOLDER] [--picture FILE]`. In the end every order that
 was acknowledged has come to its end, nothing grows, nothing is left, and nobody complained but of the faults. Ctrl-C
-ends the soaking early, and what there is by then is judged. Exit code 0: nothing is wrong.
+ends the soaking early, and what there is by then is judged; a second one ends all. Exit code 0: nothing is wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -50,29 +50,33 @@ class Soak:
     """One run. `troubles` is what is wrong, as far as it is known."""
 
     def __init__(self, folder: Path, seed: int):
-        self.troubles = list[str]()
-        self._server = S3Server(folder / "s3").start()
-        self._server.client().create_bucket(Bucket=s3.BUCKET)
-        self._receiver = Receiver()
-        self._receiver.__enter__()
-        self.grounds = Grounds(folder, self._server, **SETTINGS)
-        self._client = connect(Settings(redis_url=self.grounds.valkey.url))
-        self.crew = Crew(self.grounds, WORKERS)
-        self.orders = Orders(self.grounds, self._receiver, random.Random(seed), PAUSE_S)
-        self.harm = Harm(self.grounds, self.crew, self._server, random.Random(seed + 1), FAULT_EVERY_S, self.troubles)
-        self.gauges = Gauges(self.grounds, self.crew, self._server, self.harm.is_quiet)
+        self.troubles, self._open = list[str](), ExitStack()
+        with ExitStack() as opened:
+            self._server = S3Server(folder / "s3")
+            opened.callback(self._server.kill)
+            self._server.start().client().create_bucket(Bucket=s3.BUCKET)
+            receiver = opened.enter_context(Receiver())
+            self.grounds = Grounds(folder, self._server, **SETTINGS)
+            opened.callback(self.grounds.close)
+            self._client = opened.enter_context(connect(Settings(redis_url=self.grounds.valkey.url)))
+            self.crew = opened.enter_context(Crew(self.grounds, WORKERS))
+            self.orders = Orders(self.grounds, receiver, random.Random(seed), PAUSE_S)
+            opened.callback(self.orders.abandon)
+            self.harm = Harm(
+                self.grounds, self.crew, self._server, random.Random(seed + 1), FAULT_EVERY_S, self.troubles
+            )
+            self.gauges = Gauges(self.grounds, self.crew, self._server, self.harm.is_quiet)
+            self._open = opened.pop_all()
 
     def close(self) -> None:
-        self.crew.__exit__()
-        self.grounds.close()
-        self._receiver.__exit__()
-        self._client.close()
-        self._server.kill()
+        """Everybody is sent home, whoever still waits for something."""
+        self._open.close()
 
     def run(self, seconds: float) -> None:
         self.orders.rehearse()
-        for part in (self.gauges, self.orders, self.harm):
-            part.start()
+        self.gauges.start()
+        self.orders.start()
+        self.harm.begin(seconds)
         with suppress(KeyboardInterrupt):
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline and not is_gone(self.grounds.api):
@@ -163,20 +167,29 @@ def main(words: list[str]) -> int:
     if not s3.is_installed():
         console.print("There is no S3 server here; `make s3-server` installs one.")
         return 1
-    with tempfile.TemporaryDirectory() as folder:
-        soak = Soak(Path(folder), asked.seed)
-        try:
-            soak.run(60 * asked.minutes)
-            soak.settle()
-            soak.report(asked.out, asked.picture)
-            wrong = soak.judge()
-            console.print(soak.table())
-        finally:
-            soak.close()
+    try:
+        wrong, shown = soaked(60 * asked.minutes, asked.seed, asked.out, asked.picture)
+    except KeyboardInterrupt:
+        console.print("stopped before everything had settled")
+        return 130
+    console.print(shown)
     for what in wrong:
         console.print(f"wrong: {what}", markup=False, highlight=False)
     console.print("nothing is wrong" if not wrong else f"{len(wrong)} things are wrong (seed {asked.seed})")
     return 1 if wrong else 0
+
+
+def soaked(seconds: float, seed: int, out: Path, png: Path | None) -> tuple[list[str], Table]:
+    """What is wrong after a run, and its figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        soak = Soak(Path(folder), seed)
+        try:
+            soak.run(seconds)
+            soak.settle()
+            soak.report(out, png)
+            return soak.judge(), soak.table()
+        finally:
+            soak.close()
 
 
 if __name__ == "__main__":

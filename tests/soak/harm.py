@@ -1,10 +1,12 @@
 """What is done to the house while it is soaked: a fault every so often, each as often as the others, drawn from a seed.
 
-Of two workers the younger is harmed, so that the other grows old enough to show what it keeps.
+Of two workers the younger is harmed, so that the other grows old enough to show what it keeps; so is the courier in the
+first half only.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -19,6 +21,7 @@ from tests.support.s3 import S3Server
 AFTERMATH_S = 8.0  # after a fault: connections are made anew, leases run out, what was put off is done
 LEAVES_WITHIN_S = 30.0
 DELAY_S = 0.2
+COURIER_KILLED = "courier killed"
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,19 @@ class Harm(threading.Thread):
         super().__init__(name="harm", daemon=True)
         self._grounds, self._crew, self._s3_server, self._rng = grounds, crew, s3_server, rng
         self._every_s, self._troubles, self._over = every_s, troubles, threading.Event()
-        self.windows, self._since = list[Window](), 0.0
+        self.windows, self._since, self._spares_courier_at = list[Window](), 0.0, math.inf
+
+    def begin(self, seconds: float) -> None:
+        """It is to last so long."""
+        self._spares_courier_at = time.time() + seconds / 2
+        self.start()
 
     def run(self) -> None:
         faults = self._faults()
         while True:
             for name in self._rng.sample(sorted(faults), len(faults)):
+                if name == COURIER_KILLED and time.time() > self._spares_courier_at:
+                    continue
                 if self._over.wait(self._every_s - (time.time() % self._every_s)):
                     return
                 self._do(name, faults[name])
@@ -80,7 +90,7 @@ class Harm(threading.Thread):
         return through | {
             "worker killed": self._kill_worker,
             "worker asked to leave": self._dismiss_worker,
-            "courier killed": self._kill_courier,
+            COURIER_KILLED: self._kill_courier,
             "store killed": self._kill_store,
             "storage killed": self._kill_storage,
         }

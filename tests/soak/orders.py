@@ -49,7 +49,7 @@ class Orders(threading.Thread):
         self.history, self.troubles = History(grounds.folder / "history.jsonl"), list[str]()
         self.fates, self.dropped = dict[str, Fate](), set[str]()
         self.ends, self.acts, self.twins = Counter[str](), Counter[str](), list[list[str]]()
-        self._hooked, self._over = set[str](), threading.Event()
+        self._hooked, self._over, self._abandoned = set[str](), threading.Event(), threading.Event()
         self._client = connect(Settings(redis_url=grounds.valkey.url))
         self._pool, self._lives = ThreadPoolExecutor(LIVES_AT_ONCE, "life"), list[Future[None]]()
         self._free = threading.Semaphore(LIVES_AT_ONCE)
@@ -73,6 +73,13 @@ class Orders(threading.Thread):
         self._over.set()
         self.join()
 
+    def abandon(self) -> None:
+        """Let nobody wait for anything any more."""
+        self._over.set()
+        self._abandoned.set()
+        self._pool.shutdown(cancel_futures=True)
+        self._client.close()
+
     def settle(self) -> None:
         """Every life is over, and nothing is left of what a client can delete."""
         for life in self._lives:
@@ -80,8 +87,6 @@ class Orders(threading.Thread):
         for video in self.fates:
             with suppress(httpx.TransportError):
                 self._grounds.http.delete(f"/v1/videos/{video}")
-        self._pool.shutdown()
-        self._client.close()
 
     def posted(self) -> list[str]:
         """Ends that nobody was posted of; what came, came."""
@@ -152,8 +157,8 @@ class Orders(threading.Thread):
 
     def _watch(self, video: str) -> list[str]:
         """Every event that is kept, over as many streams as it takes."""
-        told, seen, deadline = list[str](), "", time.monotonic() + ENDED_WITHIN_S
-        while time.monotonic() < deadline:
+        told, seen = list[str](), ""
+        for _ in self._tries(ENDED_WITHIN_S):
             headers = {"Last-Event-ID": seen} if seen else {}
             with (
                 suppress(httpx.TransportError),
@@ -161,19 +166,16 @@ class Orders(threading.Thread):
             ):
                 if answer.status_code == 204:
                     return told
-                if answer.is_success:
-                    for place, kind in _events(answer.iter_lines()):
-                        told.append(kind)
-                        seen = place
-                        if kind.removeprefix("video.") in TERMINAL:
-                            return told
-            time.sleep(0.3)
+                for place, kind in _events(answer.iter_lines()) if answer.is_success else ():
+                    told.append(kind)
+                    seen = place
+                    if kind.removeprefix("video.") in TERMINAL:
+                        return told
         raise AssertionError(f"{video}: no end was told within {ENDED_WITHIN_S:g} s, but {told}")
 
     def _fate(self, video: str) -> Fate:
         """What is there of it at its end, past the API."""
-        deadline = time.monotonic() + ENDED_WITHIN_S
-        while time.monotonic() < deadline:
+        for _ in self._tries(ENDED_WITHIN_S):
             with suppress(redis.RedisError, OSError):
                 row: Any = self._client.hgetall(key("job", video))
                 assert row, f"{video} was acknowledged and is gone"
@@ -184,29 +186,25 @@ class Orders(threading.Thread):
                     units = [unit.key for unit in job.work()]
                     done = [UnitDone.model_validate_json(line) for line in committed]
                     return Fate(str(job.state), done, units, [told["type"] for _, told in rows])
-            time.sleep(0.3)
         raise AssertionError(f"{video} had no end within {ENDED_WITHIN_S:g} s")
 
     def _error(self, video: str) -> Any:
         return self._insist(lambda: self._grounds.http.get(f"/v1/videos/{video}"), 200, 404).json().get("error")
 
     def _compare(self, video: str, kind: int) -> None:
-        path, deadline = f"/v1/videos/{video}/content", time.monotonic() + ANSWERED_WITHIN_S
-        while time.monotonic() < deadline:
+        for _ in self._tries(ANSWERED_WITHIN_S):
             with suppress(httpx.HTTPError):
                 made = self._grounds.frames(video)
                 (self._grounds.folder / f"{video}.mp4").unlink()
-                if made != self.twins[kind]:
-                    self.troubles.append(f"{video} has other frames than an undisturbed run makes")
+                assert made == self.twins[kind], f"{video} has other frames than an undisturbed run makes"
                 self.acts["compare"] += 1
                 return
-            time.sleep(0.5)
-        self.troubles.append(f"{path} could not be fetched")
+        raise AssertionError(f"{video} could not be fetched within {ANSWERED_WITHIN_S:g} s")
 
     def _insist(self, call: Callable[[], httpx.Response], *expected: int) -> httpx.Response:
         """Until it is answered by one of those."""
-        deadline, last = time.monotonic() + ANSWERED_WITHIN_S, ""
-        while time.monotonic() < deadline:
+        last = ""
+        for _ in self._tries(ANSWERED_WITHIN_S):
             try:
                 answer = call()
             except httpx.TransportError as error:
@@ -216,8 +214,13 @@ class Orders(threading.Thread):
                     return answer
                 assert answer.status_code == 503, answer.text
                 last = answer.text
-            time.sleep(0.3)
         raise AssertionError(f"not answered within {ANSWERED_WITHIN_S:g} s: {last}")
+
+    def _tries(self, seconds: float) -> Iterator[None]:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self._abandoned.is_set():
+            yield
+            self._abandoned.wait(0.3)
 
 
 def _events(lines: Iterator[str]) -> Iterator[tuple[str, str]]:

@@ -89,6 +89,7 @@ HOSTILE = {
     "header of 60000 x 60000": (header_of(60_000, 60_000), "image_too_large"),
     "header of 2 GB a row": (header_of(2**31 - 1, 1), "image_too_large"),
     "canvas of 16383 x 16383": (canvas_of(16_383), "image_too_large"),
+    "bomb of 12000 x 12000": (zeros(12_000, 12_000), "image_too_large"),  # Pillow itself would read this one
     "bomb of 30000 x 30000": (zeros(30_000, 30_000), "image_too_large"),
 }
 

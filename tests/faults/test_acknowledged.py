@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.support.grounds import Crew, Grounds
 from tests.support.history import History, check
@@ -25,8 +28,7 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"num_frames": 1, "seed": 4},
 )
 COMMON = {"prompt": PROMPT, "steps": 1, "refine": False}
-KILLS = 5  # of the store; workers are killed about as often
-AT_EASE = 12  # so many orders have the kills a second apart, more of them have them further apart
+KILLS = 5  # of the store, and as many of workers
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +45,20 @@ def test_every_acknowledged_video_is_made_frame_by_frame_whoever_is_killed(
     rng, count = random.Random(seed), request.config.getoption("--jobs")
     history, before = History(tmp_path / f"history-{seed}.jsonl"), set(grounds.jobs())
     kinds = [rng.randrange(len(KINDS)) for _ in range(count)]
-    with Crew(grounds, 2) as crew, disturbed(grounds, crew, rng, max(1, count / AT_EASE)):
+
+    def progress() -> float:
+        """0 before the first order, 1 when every video has ended."""
+        ends = sum(job.state.is_terminal for video, job in grounds.jobs().items() if video not in before)
+        return (len(history.acknowledged) + ends) / (2 * count)
+
+    with Crew(grounds, 2) as crew, disturbed(grounds, crew, rng, progress) as kills:
         for number, kind in enumerate(kinds):
             key = f"order-{seed}-{number}"
             send = partial(grounds.http.post, "/v1/videos", json=COMMON | KINDS[kind], headers={"Idempotency-Key": key})
             history.submit(send, key)
             time.sleep(rng.uniform(0, 0.3))
         grounds.all_ended(60 + 10 * count)
+    assert kills == [True] * 2 * KILLS
     fates = {video: fate for video, fate in grounds.fates().items() if video not in before}
     assert check(history, fates) == []
     for (key, video), kind in zip(history.acknowledged.items(), kinds, strict=True):
@@ -57,34 +66,35 @@ def test_every_acknowledged_video_is_made_frame_by_frame_whoever_is_killed(
         assert grounds.frames(video) == twins[kind], key
 
 
-class disturbed:  # noqa: N801
-    """While it is open the store and workers are killed, KILLS times each at most, in an order that `rng` says."""
+@contextmanager
+def disturbed(grounds: Grounds, crew: Crew, rng: random.Random, progress: Callable[[], float]) -> Iterator[list[bool]]:
+    """While it is open the store and workers are killed, KILLS times each, from the first order to the last end."""
+    chance, over, done = random.Random(rng.random()), threading.Event(), list[bool]()
 
-    def __init__(self, grounds: Grounds, crew: Crew, rng: random.Random, mean_s: float):
-        self._grounds, self._crew, self._rng = grounds, crew, random.Random(rng.random())
-        self._mean_s = mean_s
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._disturb, daemon=True)
+    def kill_store() -> None:
+        grounds.valkey.kill()
+        time.sleep(chance.uniform(0, 1))
+        grounds.valkey.start()
 
-    def __enter__(self) -> None:
-        self._thread.start()
+    def reached(share: float) -> bool:
+        with suppress(redis.RedisError):
+            return progress() >= share
+        return False
 
-    def __exit__(self, *exc: object) -> None:
-        self._over.set()
-        self._thread.join(60)
-
-    def _disturb(self) -> None:
-        victims = [self._kill_store, self._kill_worker] * KILLS
-        self._rng.shuffle(victims)
-        for kill in victims:
-            if self._over.wait(self._mean_s * self._rng.uniform(0.2, 1.8)):
-                return
+    def disturb() -> None:
+        victims = [kill_store, lambda: crew.kill_one(chance)] * KILLS
+        chance.shuffle(victims)
+        for number, kill in enumerate(victims, start=1):
+            while not reached(number / (len(victims) + 1)):
+                if over.wait(0.05):
+                    return
             kill()
+            done.append(True)
 
-    def _kill_store(self) -> None:
-        self._grounds.valkey.kill()
-        time.sleep(self._rng.uniform(0, 1))
-        self._grounds.valkey.start()
-
-    def _kill_worker(self) -> None:
-        self._crew.kill_one(self._rng)
+    disturbing = threading.Thread(target=disturb, daemon=True)
+    disturbing.start()
+    try:
+        yield done
+    finally:
+        over.set()
+        disturbing.join(60)

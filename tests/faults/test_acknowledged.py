@@ -48,8 +48,7 @@ def test_every_acknowledged_video_is_made_frame_by_frame_whoever_is_killed(
 
     def progress() -> float:
         """0 before the first order, 1 when every video has ended."""
-        ends = sum(job.state.is_terminal for video, job in grounds.jobs().items() if video not in before)
-        return (len(history.acknowledged) + ends) / (2 * count)
+        return (len(history.acknowledged) + grounds.ends() - len(before)) / (2 * count)
 
     with Crew(grounds, 2) as crew, disturbed(grounds, crew, rng, progress) as kills:
         for number, kind in enumerate(kinds):
@@ -86,7 +85,7 @@ def disturbed(grounds: Grounds, crew: Crew, rng: random.Random, progress: Callab
         chance.shuffle(victims)
         for number, kill in enumerate(victims, start=1):
             while not reached(number / (len(victims) + 1)):
-                if over.wait(0.05):
+                if over.wait(0.1):
                     return
             kill()
             done.append(True)

@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from service.database import connect
-from service.jobs import Job
+from service.jobs import Job, JobState
 from service.keys import key
 from service.records import read_job
 from service.settings import Settings
@@ -77,6 +77,11 @@ class Grounds(House):
         """All of them, as the store has them now."""
         found: Any = self._client.scan_iter(key("job", "*"))
         return {job.id: job for job in (read_job(self._client.hgetall(name)) for name in found)}  # type: ignore[arg-type]
+
+    def ends(self) -> int:
+        """How many videos are at their end."""
+        counted: Any = self._client.hgetall(key("counts"))
+        return sum(int(count) for state, count in counted.items() if JobState(state).is_terminal)
 
     def events(self, video: str) -> list[str]:
         """The kinds of what was told of a video, in order."""

@@ -27,7 +27,7 @@ serve: setup     ## The service on http://127.0.0.1:8000
 	$(BIN)/longtake serve
 
 test: setup s3-server lint ## Everything that can be checked on this machine
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 faults: setup s3-server ## Every experiment that could break a promise, with 20 seeds; then 200 videos through five kills (hours)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults --seeds 20

@@ -153,9 +153,11 @@ class Feeds:
         return state is not None and not JobState(state).is_terminal
 
     async def _read_on(self, client: redis.asyncio.Redis) -> None:
-        """Hand on what comes, whatever becomes of the connection."""
+        """Hand on what comes, whatever becomes of the connection, until it is cancelled."""
+        task = asyncio.current_task()
+        assert task is not None
         try:
-            while True:
+            while not task.cancelling():  # where a connection is closed too slowly, that error hides the cancelling
                 try:
                     await self._read_once(client)
                 except (RedisError, OSError) as error:

@@ -10,6 +10,7 @@ from contextlib import aclosing
 import psutil
 import pytest
 import redis
+from redis.asyncio.client import PubSub
 
 from service import feeds
 from service.feeds import Event, Feeds
@@ -159,6 +160,30 @@ def test_a_deleted_video_is_told_no_more(store: Store, feed: Feeds, monkeypatch:
         await asyncio.sleep(0.1)
         await asyncio.to_thread(store.delete, job.tenant, job.id)
         assert await asyncio.wait_for(listener, 5) == []
+
+    asyncio.run(listen())
+
+
+def test_a_connection_that_closes_too_slowly_keeps_nobody(
+    store: Store, feed: Feeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, _ = store.submit(make_job())
+    close = PubSub.aclose
+
+    async def close_slowly(self: PubSub) -> None:
+        await close(self)
+        raise redis.TimeoutError("Timed out closing connection")
+
+    monkeypatch.setattr(PubSub, "aclose", close_slowly)
+
+    async def listen() -> None:
+        listener = asyncio.create_task(heard(feed, job))
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(finish, store)
+        assert kinds(await asyncio.wait_for(listener, 5)) == WHOLE
+        (reader,) = (task for task in asyncio.all_tasks() if task.get_name() == "feeds")
+        await asyncio.wait([reader], timeout=2)
+        assert reader.done()
 
     asyncio.run(listen())
 

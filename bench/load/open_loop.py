@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,13 +138,12 @@ class Client:
     async def ask(self, sent: bytes, expect: int) -> bytes:
         """The body of the answer. ValueError where its status is another."""
         reader, writer = await self._connection()
-        try:
+        with ExitStack() as unanswered:
+            unanswered.callback(writer.close)
             writer.write(sent)
             head = await reader.readuntil(b"\r\n\r\n")
             body = await reader.readexactly(_length(head))
-        except BaseException:
-            writer.close()
-            raise
+            unanswered.pop_all()
         self._idle.append((time.monotonic(), reader, writer))
         status = int(head[9:12])
         if status != expect:

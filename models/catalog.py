@@ -41,6 +41,7 @@ TINY_SHAPES = Model(
     default_anchor_guidance_scale=2.0,
     default_refine_steps=8,
     default_refine_strength=0.5,
+    refine_bands=2,
     refine_guidance_scale=1.5,
     refine_guidance_rescale=0.0,
     refine_start="consistent",

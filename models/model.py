@@ -89,6 +89,7 @@ class Model:
     conditioning_frames: int = 8
     window_frames: int = 24
     window_overlap: int = 8
+    refine_bands: int = 4  # how many workers can refine one video at once
     max_prompt_chars: int = 2000
     max_guidance_scale: float = 30.0
     max_anchor_guidance_scale: float = 30.0

@@ -68,6 +68,7 @@ class Recipe:
             request.refine.steps if request.refine else None,
             request.interpolate,
             request.upscale,
+            request.refine.bands if request.refine else 1,
         )
         self._streamer = streamer_of(self._brief, pipeline, self._sources, ablation)
         self._later = cache(self._load_later)
@@ -152,19 +153,21 @@ class Recipe:
         return next(unit for unit in self.plan if unit.key == key)
 
     def _refine(self, unit: Unit, loaded: Mapping[str, State], on_step: OnStep) -> tuple[np.ndarray, State]:
-        """One diagonal of refinement; `loaded` holds the diagonal before it and the chunks that it takes in."""
+        """One tile of refinement; `loaded` holds the one before it, what feeds it, and the chunks it takes in."""
         refiner = self.refiner()
-        first, stop = refiner.enters(unit.index)
-        before = next((left for key, left in loaded.items() if units.stage_of(key) is Stage.REFINE), None)
-        chunks = {key: left for key, left in loaded.items() if units.stage_of(key).is_chunk}
+        tiling = refiner.tiling
+        tile = tiling.tiles[unit.index]
+        before, *feeds = (
+            None if other is None else loaded[units.unit_key(Stage.REFINE, tiling.tiles.index(other))]
+            for other in (tiling.before(tile), *tiling.feeds(tile))
+        )
+        first, stop = refiner.enters(tile)
         entering = np.empty((0, self.model.size.height, self.model.size.width, 3), np.uint8)
-        if chunks:
+        if chunks := {key: left for key, left in loaded.items() if units.stage_of(key).is_chunk}:
             from_frame = self._unit(next(iter(chunks))).first_frame
             whole = np.concatenate([left[FRAMES].numpy() for left in chunks.values()])
             entering = whole[first - from_frame : stop - from_frame]
-        if before is not None:
-            before = {name: tensor for name, tensor in before.items() if name != FRAMES}
-        return refiner.run(unit.index, entering, before, on_step)
+        return refiner.run(tile, entering, before, feeds, on_step)
 
     def refiner(self, **piece: Any) -> Refiner:
         """What refines the video; `piece`: num_frames, first_frame and seed where it is only a piece of one."""
@@ -185,6 +188,7 @@ class Recipe:
             window_frames=model.window_frames,
             window_overlap=model.window_overlap,
             blending=options.blending,
+            bands=options.bands,
             # The published start is a quirk of the code around MS-Vid2Vid-XL, which no other network knows.
             start="consistent" if isinstance(schedule, BetaSchedule) else model.refine_start,
         )

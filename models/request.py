@@ -16,11 +16,15 @@ from models.model import Model
 
 @dataclass(frozen=True, slots=True)
 class RefineOptions:
-    """How to refine: solver steps, share of the noise schedule gone back to, rule of blending."""
+    """How to refine: solver steps, share of the noise schedule gone back to, rule of blending.
+
+    bands: how many workers can refine one video at once (`models.tiles`); the frames are the same with any.
+    """
 
     steps: int
     strength: float
     blending: str = "randomized"
+    bands: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ video has the same plan wherever it is asked for. Knows nothing of how a unit is
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from models.model import Model
+from models.tiles import Tiling
 
 
 class Stage(StrEnum):
@@ -48,7 +50,7 @@ TRACKS = tuple(dict.fromkeys(track for track in _TRACKS.values() if track))
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What a worker claims: a chunk, a diagonal of refinement, a piece interpolated or enlarged, or the finishing.
+    """What a worker claims: a chunk, a tile of refinement, a piece interpolated or enlarged, or the finishing.
 
     It emits frames [first_frame, first_frame + num_frames) of its stage (none where num_frames is 0) and reads
     the states that the units in `needs` have left.
@@ -86,30 +88,59 @@ def windows(num_frames: int, length: int, overlap: int) -> list[tuple[int, int]]
     return [(start, min(start + length, num_frames)) for start in starts]
 
 
+def tiling(model: Model, num_frames: int, steps: int, bands: int) -> Tiling:
+    """How the refinement of a video is cut into units."""
+    return Tiling(len(windows(num_frames, model.window_frames, model.window_overlap)), steps, bands)
+
+
 def interpolated(num_frames: int, factor: int) -> int:
     """How many frames there are when each gap between two of `num_frames` is made `factor` steps long."""
     return (num_frames - 1) * factor + 1
 
 
-def plan(model: Model, num_frames: int, refine_steps: int | None, interpolate: int = 1, upscale: int = 1) -> list[Unit]:
-    """The units of a video in the order they are done: all chunks, then piece by piece what is made of them.
+def plan(
+    model: Model,
+    num_frames: int,
+    refine_steps: int | None,
+    interpolate: int = 1,
+    upscale: int = 1,
+    refine_bands: int = 1,
+) -> list[Unit]:
+    """The units of a video, each after those that it needs and as early as it can be: in this order one worker does
+    them, and several take whatever can be done.
 
-    refine_steps: None where it is not refined. interpolate, upscale: by how much, 1 where it is not done.
+    refine_steps: None where it is not refined, else in so many bands (`models.tiles`). interpolate, upscale: by how
+    much, 1 where it is not done.
     """
     chunks = _chunks(model, num_frames)
-    diagonals = [] if refine_steps is None else _diagonals(model, num_frames, refine_steps)
-    pieces = [unit for unit in diagonals or chunks if unit.num_frames]
+    tiles = [] if refine_steps is None else _tiles(model, num_frames, refine_steps, refine_bands)
+    pieces = [unit for unit in tiles or chunks if unit.num_frames]
     smoother = _gaps_filled(pieces, interpolate) if interpolate > 1 else pieces
     larger = _enlarged(smoother) if upscale > 1 else smoother
-    later = {
-        piece.key: [unit for unit in dict.fromkeys(made) if unit is not piece]
-        for piece, *made in zip(pieces, smoother, larger, strict=True)
-    }
-    ordered = list(chunks)
-    for unit in diagonals or chunks:
-        ordered += [unit, *later.get(unit.key, ())] if diagonals else later[unit.key]
+    made_of = {piece.key: made for piece, *made in zip(pieces, smoother, larger, strict=True)}
+    later = [made for unit in tiles or chunks for made in (unit, *made_of.get(unit.key, ()))]
+    ordered = _as_early_as_can_be(chunks, list(dict.fromkeys(later)))
     ordered.append(Unit(0, Stage.FINISH, 0, 0, interpolated(num_frames, interpolate)))
     return [replace(unit, position=position) for position, unit in enumerate(ordered)]
+
+
+def awaited(plan: Sequence[Unit]) -> list[tuple[str, ...]]:
+    """The units that each one waits for: those it needs, and for the finishing all that no other waits for."""
+    read = {key for unit in plan for key in unit.needs}
+    ends = tuple(unit.key for unit in plan if unit.key not in read and unit.stage is not Stage.FINISH)
+    return [ends if unit.stage is Stage.FINISH else unit.needs for unit in plan]
+
+
+def _as_early_as_can_be(chunks: Sequence[Unit], later: Sequence[Unit]) -> list[Unit]:
+    """The chunks in their order, and after each of them what of the others, in theirs, it was that they waited for."""
+    ordered, done, waiting = list[Unit](), set[str](), deque(unit for unit in later if unit not in chunks)
+    for chunk in chunks:
+        ordered.append(chunk)
+        done.add(chunk.key)
+        while waiting and done.issuperset(waiting[0].needs):
+            ordered.append(waiting.popleft())
+            done.add(ordered[-1].key)
+    return ordered
 
 
 def _chunks(model: Model, num_frames: int) -> list[Unit]:
@@ -122,20 +153,21 @@ def _chunks(model: Model, num_frames: int) -> list[Unit]:
     return units
 
 
-def _diagonals(model: Model, num_frames: int, steps: int) -> list[Unit]:
-    """Refinement unit j is the j-th diagonal of the blending graph: node (window j - s, step s) for every step s.
-
-    After it window j - steps + 1 is final, so a refined video of n windows takes n + steps - 1 units.
-    """
+def _tiles(model: Model, num_frames: int, steps: int, bands: int) -> list[Unit]:
+    """The tiles of refinement. Each reads the state of the one before it in its band, and of what feeds it."""
     spans = windows(num_frames, model.window_frames, model.window_overlap)
+    cut = tiling(model, num_frames, steps, bands)
+    keys = {tile: unit_key(Stage.REFINE, index) for index, tile in enumerate(cut.tiles)}
     units = []
-    for j in range(len(spans) + steps - 1):
-        before = (unit_key(Stage.REFINE, j - 1),) if j else ()
-        done = j - steps + 1  # the window that this diagonal finishes
-        first = spans[done][0] if done >= 0 else 0
-        stop = (spans[done + 1][0] if done + 1 < len(spans) else num_frames) if done >= 0 else 0
-        needs = before + _chunks_of_window(model, spans, j)
-        units.append(Unit(0, Stage.REFINE, j, first, max(0, stop - first), needs))
+    for index, tile in enumerate(cut.tiles):
+        before, takes_in = cut.before(tile), cut.enters(tile)
+        needs = [keys[before]] if before else []
+        needs += [keys[feed] for feed in cut.feeds(tile)]
+        needs += [] if takes_in is None else _chunks_of_window(model, spans, takes_in)
+        done = cut.leaves(tile) if cut.is_last(tile) else None
+        first = 0 if done is None else spans[done][0]
+        stop = 0 if done is None else (spans[done + 1][0] if done + 1 < len(spans) else num_frames)
+        units.append(Unit(0, Stage.REFINE, index, first, stop - first, tuple(needs)))
     return units
 
 
@@ -161,10 +193,8 @@ def _chunk_key(k: int) -> str:
     return unit_key(Stage.STREAM if k else Stage.INITIALIZE, k)
 
 
-def _chunks_of_window(model: Model, spans: list[tuple[int, int]], j: int) -> tuple[str, ...]:
-    """Chunks with the frames that window j adds to those before it."""
-    if j >= len(spans):
-        return ()
-    first, last = (spans[j - 1][1] if j else 0), spans[j][1] - 1
+def _chunks_of_window(model: Model, spans: list[tuple[int, int]], i: int) -> tuple[str, ...]:
+    """Chunks with the frames that window i adds to those before it."""
+    first, last = (spans[i - 1][1] if i else 0), spans[i][1] - 1
     chunk_of = lambda frame: count_chunks(model, frame + 1) - 1  # noqa: E731
     return tuple(_chunk_key(k) for k in range(chunk_of(first), chunk_of(last) + 1))

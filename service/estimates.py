@@ -1,16 +1,17 @@
 """How long a video will still take: from what its own units took, and before there are any, from what others' did.
 
 Its own count first, because steps and size decide what a unit takes. Every unit of a stage is alike but those of
-refinement, which hold as many windows as their diagonal crosses. Pure functions of jobs; knows no clock.
+refinement, which hold as many windows as their tile has nodes. Pure functions of jobs; knows no clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from models import units
 from models.model import CatalogError
 from models.units import Stage, Unit
-from service.jobs import Job
+from service.jobs import Claim, Job
 
 Pace = Mapping[tuple[str, str], float]  # seconds a unit, by (model, stage)
 
@@ -21,18 +22,18 @@ SOONEST_MS, LATEST_MS = 250, 5000
 def eta_s(job: Job, pace: Pace, crowd: float = 1.0) -> float | None:
     """Seconds until the video has ended; None where a stage was never measured.
 
-    crowd: how many videos take turns on each worker. They are taken to stay, so the video is done sooner where others
-    end.
+    crowd: how many videos take turns on each worker, and below 1 what part of them one has to itself. They are taken to
+    stay, so the video is done sooner where others end.
     """
     if job.state.is_terminal:
         return None
     loads = _loads(job)
-    left = [_seconds(job, unit, pace, loads) for unit in job.plan[job.units_done :]]
-    known = [seconds for seconds in left if seconds is not None]
+    left = {position: _seconds(job, job.plan[position], pace, loads) for position in job.left}
+    known = {position: seconds for position, seconds in left.items() if seconds is not None}
     if len(known) < len(left):
         return None
-    begun = known[0] * job.step / job.steps if known and job.steps else 0.0
-    return round(max(0.0, sum(known) - begun) * crowd, 1)
+    begun = sum(known[at] * work.step / work.steps for at, work in job.working.items() if work.steps and at in known)
+    return round(max(0.0, sum(known.values()) - begun) * crowd, 1)
 
 
 def poll_after_ms(job: Job, pace: Pace, crowd: float, default_ms: int) -> int:
@@ -41,11 +42,12 @@ def poll_after_ms(job: Job, pace: Pace, crowd: float, default_ms: int) -> int:
     return default_ms if seconds is None else int(min(max(1000 * seconds * crowd, SOONEST_MS), LATEST_MS))
 
 
-def paces(job: Job, stage: str, seconds: float) -> dict[str, float]:
-    """The job's own pace, seconds a load by stage, after the unit that was in work has taken so long."""
-    load = _loads(job).get(job.unit.index, 1) if job.unit and job.unit.stage is Stage.REFINE else 1
+def pace_now(claim: Claim, seconds: float) -> float:
+    """The job's own pace in the stage of a claimed unit, seconds a load, after that unit has taken so long."""
+    job, stage = claim.job, claim.stage
+    load = _loads(job).get(job.plan[claim.position].index, 1) if stage == Stage.REFINE else 1
     now = seconds / load
-    return {**job.paces, stage: round(NEWEST * now + (1 - NEWEST) * job.paces.get(stage, now), 4)}
+    return round(NEWEST * now + (1 - NEWEST) * job.paces.get(stage, now), 4)
 
 
 def _seconds(job: Job, unit: Unit, pace: Pace, loads: Mapping[int, int]) -> float | None:
@@ -56,13 +58,12 @@ def _seconds(job: Job, unit: Unit, pace: Pace, loads: Mapping[int, int]) -> floa
 
 
 def _loads(job: Job) -> dict[int, int]:
-    """Windows that each diagonal of refinement crosses, by its index."""
-    refine = job.generation.refine
-    if refine is None:
+    """How often the network looks at a window in each tile of refinement, by the tile's index."""
+    made = job.generation
+    if made.refine is None:
         return {}
     try:
-        diagonals = sum(unit.stage is Stage.REFINE for unit in job.generation.plan())
+        tiling = units.tiling(made.recipe(), made.num_frames, made.refine.steps, made.refine.bands)
     except CatalogError:
         return {}
-    most = min(refine.steps, diagonals - refine.steps + 1)
-    return {index: min(index + 1, diagonals - index, most) for index in range(diagonals)}
+    return {index: tiling.looks(tile) for index, tile in enumerate(tiling.tiles)}

@@ -14,8 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from models import catalog, systems, units
 from models.model import CatalogError, Model
 from models.units import Stage, Unit
+from service.graph import WorkGraph
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # since 2 several units of a job may be in work at once
 
 
 class JobState(StrEnum):
@@ -58,6 +59,7 @@ class Refine(Record):
     steps: int
     strength: float
     blending: Literal["randomized", "paper", "middle"] = "randomized"
+    bands: int = 1  # how many workers can refine it at once: models.tiles
 
 
 class ImageRef(Record):
@@ -113,9 +115,9 @@ class Generation(Record):
 
     def plan(self) -> tuple[Unit, ...]:
         """The units of this video, in their order. Raises `CatalogError` where the model is no longer offered."""
-        steps = self.refine.steps if self.refine else None
+        steps, bands = (self.refine.steps, self.refine.bands) if self.refine else (None, 1)
         systems = (self.model, self.first_chunk, self.streamer)
-        return _plan(systems, self.num_frames, steps, self.interpolate, self.upscale)
+        return _plan(systems, self.num_frames, steps, self.interpolate, self.upscale, bands)
 
     @property
     def made(self) -> Made:
@@ -147,10 +149,11 @@ def _plan(
     refine_steps: int | None,
     interpolate: int,
     upscale: int,
+    refine_bands: int,
 ) -> tuple[Unit, ...]:
     name, first_chunk, streamer = systems
     model = catalog.find(name).composed(first_chunk, streamer)
-    return tuple(units.plan(model, num_frames, refine_steps, interpolate, upscale))
+    return tuple(units.plan(model, num_frames, refine_steps, interpolate, upscale, refine_bands))
 
 
 class Made(Record):
@@ -171,7 +174,7 @@ class Ancestry(Record):
     video: str
     at_frame: int = 0
     chunks: int = 0
-    diagonals: int = 0
+    diagonals: int = 0  # tiles of refinement, which in records of version 1 are whole diagonals
     interpolated: int = 0
     upscaled: int = 0
 
@@ -198,6 +201,15 @@ class JobError(Record):
     message: str
 
 
+class InWork(Record):
+    """A unit that a worker has: under which fence, and how far it is; 0 of 0 where it has not said."""
+
+    fence: int
+    worker: str
+    step: int = 0
+    steps: int = 0
+
+
 class Job(Record):
     """One video's work. Only the store makes a changed one."""
 
@@ -217,11 +229,10 @@ class Job(Record):
     # What changes while it is done
     state: JobState = JobState.QUEUED
     units_done: int = 0
-    attempts: int = 0  # claims of the unit in work
-    worker: str | None = None  # who has a unit of it in work
-    fence: int = 0
-    step: int = 0  # of `steps`, in the unit in work; 0 of 0 where there is none, or it has not said
-    steps: int = 0
+    ready: tuple[int, ...] | None = None  # positions that can be claimed; None: who claims works it out
+    working: dict[int, InWork] = Field(default_factory=dict)  # by position
+    opened: int = 0  # how many units its last commit has made ready
+    fence: int = 0  # of the last claim
     frames: int = 0  # that can be watched
     gpu_seconds: float = 0.0
     paces: dict[str, float] = Field(default_factory=dict)  # what its own units took: service.estimates
@@ -235,8 +246,11 @@ class Job(Record):
 
     def work(self) -> tuple[Unit, ...]:
         """The units that are this job's to make. Raises `CatalogError` where its model is no longer offered."""
-        shared = self.ancestry
-        return tuple(unit for unit in self.generation.plan() if not (shared and shared.has(unit)))
+        return self.graph().work
+
+    def graph(self) -> WorkGraph:
+        """The same, and what waits for what. Raises `CatalogError`."""
+        return _graph(self.generation, self.ancestry)
 
     @property
     def plan(self) -> tuple[Unit, ...]:
@@ -247,13 +261,32 @@ class Job(Record):
             return ()
 
     @property
+    def left(self) -> tuple[int, ...]:
+        """Positions of what is not done, those in work among them."""
+        if not self.plan or self.ready is None:
+            return tuple(range(self.units_done, len(self.plan)))
+        return self.graph().left({*self.ready, *self.working})
+
+    @property
     def unit(self) -> Unit | None:
-        """The unit that is next or in work; None when all are done."""
-        return self.plan[self.units_done] if self.units_done < len(self.plan) else None
+        """The first unit that is in work or next; None when all are done."""
+        left = self.left
+        return self.plan[left[0]] if left else None
 
     @property
     def stage(self) -> str | None:
         return str(self.unit.stage) if self.unit else None
+
+    @property
+    def begun(self) -> float:
+        """How much of units is done of those in work."""
+        return sum(work.step / work.steps for work in self.working.values() if work.steps)
+
+
+@lru_cache(maxsize=256)
+def _graph(generation: Generation, ancestry: Ancestry | None) -> WorkGraph:
+    plan = generation.plan()
+    return WorkGraph(plan, [unit for unit in plan if not (ancestry and ancestry.has(unit))])
 
 
 class Segment(Record):
@@ -290,13 +323,18 @@ class UnitDone(Record):
 
 
 class Claim(Record):
-    """The right to do one unit, until the lease runs out or another claim has a higher fence."""
+    """The right to do one unit, until its lease runs out. `job` is as it was then."""
 
     job: Job
     position: int
     attempt: int
     fence: int
     worker_id: str
+
+    @property
+    def stage(self) -> str:
+        """That of the unit; '' where the model is no longer offered."""
+        return str(self.job.plan[self.position].stage) if self.job.plan else ""
 
 
 class Renewal(StrEnum):

@@ -12,12 +12,15 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from service.database import failures
+from service.errors import StoreUnavailable
 from service.settings import Settings
 
 RENDER, DELIVER, SWEEP = "longtake.render", "longtake.deliver", "longtake.sweep"
 RENDER_QUEUE, DELIVER_QUEUE = "render", "deliver"
 QUEUE_OF = {RENDER: RENDER_QUEUE, DELIVER: DELIVER_QUEUE, SWEEP: DELIVER_QUEUE}
 VISIBILITY_TIMEOUT_S = 3600
+ENOUGH = 16  # wake-ups that wait: more of them would only pile up
 _KEY_PREFIX = "longtake:celery:"
 
 log = logging.getLogger(__name__)
@@ -62,6 +65,16 @@ def _transport(settings: Settings) -> dict[str, Any]:
     }
 
 
+def waiting(app: Celery, name: str) -> int:
+    """Messages in a queue. Raises `StoreUnavailable`."""
+    try:
+        with failures(), app.connection_or_acquire() as connection:
+            count: int = connection.default_channel.queue_declare(name).message_count
+            return count
+    except OperationalError as error:
+        raise StoreUnavailable("The broker does not answer; try again in a moment.") from error
+
+
 class Waker:
     """Sends wake-ups. One that cannot be sent is no error: the sweep sends them again."""
 
@@ -72,6 +85,11 @@ class Waker:
         """`n` units may be waiting."""
         for _ in range(n):
             self._send(RENDER)
+
+    def wake_more(self, n: int) -> None:
+        """The same, unless so many wake-ups wait that nobody can be idle. Raises `StoreUnavailable`."""
+        if waiting(self._app, RENDER_QUEUE) < ENOUGH:
+            self.wake(n)
 
     def wake_delivery(self) -> None:
         """A webhook may be due."""

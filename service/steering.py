@@ -26,9 +26,9 @@ class Steering:
 
 def next_chunk(job: Job) -> Unit:
     """The first chunk that nobody has begun. Raises `AlreadyMade` where there is none."""
-    begun = job.units_done + (job.worker is not None)
-    left = [] if job.state.is_terminal else job.plan[begun:]
-    unit = next((unit for unit in left if unit.stage.is_chunk), None)
+    left = () if job.state.is_terminal else job.left
+    free = (job.plan[position] for position in left if position not in job.working)
+    unit = next((unit for unit in free if unit.stage.is_chunk), None)
     if unit is None:
         raise AlreadyMade("Every frame of this video is made or being made; extend it, or branch it.", "id")
     return unit

@@ -7,12 +7,13 @@ half is the workers', who hold a `Claim`. Knows nothing of HTTP, Celery, object 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import redis
 
+from models.model import CatalogError
 from models.units import Stage
 from service import estimates, ids
 from service.database import Database, as_mapping
@@ -28,13 +29,14 @@ from service.errors import (
     TooManyVideos,
     UnreadableRecord,
 )
+from service.graph import Front
 from service.jobs import Claim, Job, JobState, PromptAt, Renewal, UnitDone
 from service.keys import key
 from service.records import read_job, read_unit, record_of
 from service.settings import Settings
 
 Order = Literal["asc", "desc"]
-PAGE = 100
+PAGE, FEW = 100, 20
 EXPECTED_MS = 3_600_000
 
 #: What submit.lua refuses with, and the error that this is.
@@ -81,6 +83,7 @@ class Store:
         hook = job.webhook
         deadline_ms = "" if job.deadline_s is None else int(job.deadline_s * 1000)
         key_and_print = (idempotency.key, idempotency.fingerprint) if idempotency else ("", "")
+        front = job.graph().front()
         answer, *rest = self._db.run(
             "submit",
             *(job.id, job.tenant, record_of(job), job.units_total, job.generation.model, job.priority),
@@ -89,6 +92,7 @@ class Store:
             *(_heritage(job, shared), job.generation.num_frames, self._settings.queue_limit),
             *(self._settings.tenant_queued_jobs, self._settings.tenant_units_at_once),
             *(self._settings.tenant_frames_per_day, int(self._settings.video_ttl_s * 1000)),
+            *_told(front),
         )
         if answer == "orphan":
             raise NotFound(f"There is no video '{job.ancestry and job.ancestry.video}'.", "video.id")
@@ -151,13 +155,13 @@ class Store:
     def steer(self, tenant: str, seen: Job, prompts: Sequence[PromptAt]) -> Job | None:
         """Other prompts for what nobody has begun of the job. None where more has begun since it was `seen`."""
         told = json.dumps([prompt.model_dump() for prompt in prompts])
-        row = self._db.run("steer", tenant, seen.id, seen.units_done, int(seen.worker is not None), told)
+        row = self._db.run("steer", tenant, seen.id, seen.units_done, seen.fence, told)
         if not row:
             raise NotFound(f"There is no video '{seen.id}'.", "id")
         return None if row == "moved" else read_job(as_mapping(row))
 
     def cancel(self, tenant: str, job_id: str) -> Job:
-        """Stop a job; one that is done stays as it is. A running one stops at its worker's next heartbeat."""
+        """Stop a job; one that is done stays as it is. A running one stops at the next heartbeat of a worker."""
         row = self._db.run("cancel", tenant, job_id, ids.new("evt"))
         if not row:
             raise NotFound(f"There is no video '{job_id}'.", "id")
@@ -178,37 +182,46 @@ class Store:
     # What a worker does, with a claim
 
     def claim_next(self, worker_id: str) -> Claim | None:
-        """The next unit: by fair share over tenants, then priority, then age. None when there is none.
+        """The next unit: by fair share over tenants, then priority, then age, then plan. None when there is none.
 
         Raises `UnreadableRecord` where a newer release ordered the video.
         """
-        found = self._db.run("claim", worker_id, self._lease_ms, ids.new("evt"))
-        if not found:
-            return None
-        job_id, row = found[0], as_mapping(found[1])
+        while found := self._db.run("claim", worker_id, self._lease_ms, ids.new("evt")):
+            (job_id, flat, position, attempt), row = found, as_mapping(found[1])
+            if position < 0:
+                self._tell_front(read_job(row))
+                continue
+            try:
+                job = read_job(row)
+            except UnreadableRecord:
+                self._db.run("release", job_id, row["fence"], ids.new("evt"))  # the unit is another's to take
+                raise
+            return Claim(job=job, position=position, attempt=attempt, fence=job.fence, worker_id=worker_id)
+        return None
+
+    def _tell_front(self, job: Job) -> None:
+        """Work out what can be done of a job of which some is done."""
         try:
-            job = read_job(row)
-        except UnreadableRecord:
-            self._db.run("release", job_id, row["fence"], ids.new("evt"))  # the unit is another's to take
-            raise
-        return Claim(job=job, position=job.units_done, attempt=job.attempts, fence=job.fence, worker_id=worker_id)
+            front = job.graph().front([unit.unit for unit in self.committed(job.id)])
+        except CatalogError:
+            front = Front((0,), {})  # who claims it will say that its model is no longer offered
+        self._db.run("front", job.id, job.units_done, *_told(front))
 
     def renew(self, claim: Claim, step: int = 0, steps: int = 0) -> Renewal:
         """A longer lease. The unit is at `step` of `steps`; 0 of 0 where that is not known."""
-        told = (step, steps, claim.job.stage or "")
-        return Renewal(self._db.run("renew", *_holder(claim), self._lease_ms, *told))
+        return Renewal(self._db.run("renew", *_holder(claim), self._lease_ms, step, steps, claim.stage))
 
     def commit(self, claim: Claim, done: UnitDone) -> Job:
         """The unit is done and its objects are stored. Raises `StaleFence` where the claim was lost."""
         segment = done.segment
         row = self._db.run(
             "commit",
-            *(*_holder(claim), claim.position, done.model_dump_json(), done.stage, done.seconds),
+            *(*_holder(claim), done.model_dump_json(), json.dumps(claim.job.graph().opens(claim.position))),
+            *(done.stage, done.seconds, estimates.pace_now(claim, done.seconds)),
             min(segment.first_frame + segment.num_frames, claim.job.generation.num_frames) if segment else "",
             json.dumps(done.artefacts) if done.artefacts else "",
             json.dumps(done.quality) if done.quality else "",
             *(ids.new("evt"), ids.new("evt"), _chunk(done) if segment else "{}"),
-            json.dumps(estimates.paces(claim.job, done.stage, done.seconds)),
         )
         return self._held(claim, row)
 
@@ -218,7 +231,7 @@ class Store:
         A job that was rejected loses what it has shown, and its objects become `discarded`.
         """
         limit, is_rejected = self._settings.unit_attempts, code == PolicyRefused.code
-        told = (code, message, int(retryable), limit, ids.new("evt"), int(is_rejected))
+        told = (code, message, int(retryable), limit, ids.new("evt"), int(is_rejected), self._lease_ms)
         row = self._db.run("fail", *_holder(claim), *told)
         return self._held(claim, row)
 
@@ -228,11 +241,25 @@ class Store:
         return read_job(as_mapping(row)) if row else None
 
     def committed(self, job_id: str) -> list[UnitDone]:
-        """What has been done of a job, by it or by its ancestors, whosever it is: for workers only."""
+        """What has been done of a job, by its ancestors or by it, whosever it is: for workers only."""
         rows = [
             row for name in ("inherited", "committed") for row in self._db.command("LRANGE", key(name, job_id), 0, -1)
         ]
         return [read_unit(row) for row in rows]
+
+    def done_of(self, job_id: str, units: Collection[str]) -> dict[str, UnitDone]:
+        """The same of these units, by key; what was done last is looked at first."""
+        found = dict[str, UnitDone]()
+        for name in ("committed", "inherited"):
+            stop = -1
+            while len(found) < len(units):
+                rows = self._db.command("LRANGE", key(name, job_id), stop - FEW + 1, stop)
+                read = [done for row in rows if (done := read_unit(row)).unit in units]
+                found |= {done.unit: done for done in read}
+                stop -= FEW
+                if len(rows) < FEW:
+                    break
+        return found
 
     def has_work(self) -> bool:
         """Whether a claim would find a unit."""
@@ -243,7 +270,7 @@ class Store:
     def expire_leases(self) -> int:
         """Give back the units of lost workers, and fail the jobs past their deadline; how many there were."""
         attempts = self._settings.unit_attempts
-        lost: list[int] = [self._db.run("expire", job, attempts, ids.new("evt")) for job in self._lapsed("leases")]
+        lost: list[int] = [self._db.run("expire", held, attempts, ids.new("evt")) for held in self._lapsed("leases")]
         late: list[int] = [self._db.run("overdue", job, ids.new("evt")) for job in self._lapsed("deadlines")]
         return sum(lost) + sum(late)
 
@@ -281,7 +308,7 @@ class Store:
         self._db.command("PING")
 
     def crowd(self, tenant: str) -> float:
-        """How many videos take turns on each worker, where this tenant asks; at least 1."""
+        """How many videos take turns on each worker, where this tenant asks; below 1 where several work on one."""
         return float(self._db.run("crowd", tenant))
 
     def pace(self) -> dict[tuple[str, str], float]:
@@ -301,6 +328,11 @@ class Store:
         if not row:
             raise StaleFence(f"Claim {claim.fence} on {claim.job.id} was lost; another worker goes on.")
         return read_job(as_mapping(row))
+
+
+def _told(front: Front) -> tuple[str, str]:
+    """As scripts are told it."""
+    return json.dumps(front.ready), json.dumps(front.waits)
 
 
 def _mismatch() -> IdempotencyMismatch:

@@ -75,7 +75,7 @@ class WorkerMetrics:
 
     def claimed(self, claim: Claim) -> None:
         """A unit was taken up."""
-        if claim.position == 0 and claim.attempt == 1 and claim.job.started_at:
+        if claim.fence == 1 and claim.job.started_at:
             self.wait.observe(claim.job.started_at - claim.job.created_at)
 
     def committed(self, job: Job, done: UnitDone) -> None:

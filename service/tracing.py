@@ -86,13 +86,13 @@ def unit(claim: Claim) -> Iterator[Span]:
     about: dict[str, AnyValue] = {
         "longtake.video.id": job.id,
         "longtake.model": job.generation.model,
-        "longtake.stage": job.stage or "",
+        "longtake.stage": claim.stage,
         "longtake.position": claim.position,
         "longtake.attempt": claim.attempt,
         "longtake.fence": claim.fence,
         "longtake.worker.id": claim.worker_id,
     }
-    with _tracer.start_as_current_span(f"unit {job.stage}", _of(job), SpanKind.CONSUMER, about) as span:
+    with _tracer.start_as_current_span(f"unit {claim.stage}", _of(job), SpanKind.CONSUMER, about) as span:
         yield span
 
 

@@ -83,13 +83,13 @@ def video_of(
 ) -> Video:
     """A job as a client sees it. `pace` and `crowd` are for the ETA: `service.estimates`."""
     made = job.generation
-    is_chunk = [unit.stage.is_chunk for unit in job.plan]
+    chunks = [position for position, unit in enumerate(job.plan) if unit.stage.is_chunk]
     shared = job.ancestry.chunks if job.ancestry else 0
     return Video(
         id=job.id,
         model=made.model,
         status=job.state,
-        progress=progress(job.units_done, job.units_total, job.step, job.steps),
+        progress=progress(job.units_done, job.units_total, job.begun),
         created_at=int(job.created_at),
         completed_at=_whole(job.completed_at),
         expires_at=_whole(job.expires_at),
@@ -99,7 +99,7 @@ def video_of(
         remixed_from_video_id=job.ancestry.video if job.ancestry and job.ancestry.kind == "remix" else None,
         error=job.error,
         stage=job.stage if job.state == JobState.IN_PROGRESS else None,
-        chunks=Chunks(done=shared + sum(is_chunk[: job.units_done]), total=shared + sum(is_chunk)),
+        chunks=Chunks(done=shared + len({*chunks} - {*job.left}), total=shared + len(chunks)),
         frames=job.frames,
         fps=made.fps,
         output=made.made,
@@ -119,10 +119,9 @@ def video_of(
     )
 
 
-def progress(units_done: int, units_total: int, step: int, steps: int) -> int:
-    """Percent of all the work, by units and the steps of the one in work."""
-    parts = max(steps, 1)
-    return 100 * (units_done * parts + min(step, steps)) // (units_total * parts)
+def progress(units_done: int, units_total: int, begun: float) -> int:
+    """Percent of all the work, by units and what is done of those in work."""
+    return int(100 * (units_done + begun) / units_total + 1e-9)
 
 
 def _rounded(number: float | None) -> float | None:

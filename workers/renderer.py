@@ -46,7 +46,7 @@ def render() -> None:
         if job is not None and job.state.is_terminal:
             waker.wake_delivery()
         if (job is not None or shop.draining.is_set()) and shop.store.has_work():
-            waker.wake()
+            waker.wake_more(max(1, job.opened if job else 0))
     except StoreUnavailable as error:
         log.warning("work put off: %s", error)  # until the sweep wakes somebody
 

@@ -13,11 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from celery import Celery
-from kombu.exceptions import OperationalError
 
 from service import queue
-from service.database import failures
-from service.errors import ServiceError, StoreUnavailable
+from service.errors import ServiceError
 from service.objects import Objects
 from service.store import Store
 
@@ -38,9 +36,9 @@ def sweep(store: Store, objects: Objects, app: Celery) -> None:
     for tenant, job_id in store.discarded():
         objects.delete_prefix(f"{tenant}/{job_id}/")
         store.erased(tenant, job_id)
-    if store.has_work() and not waiting(app, queue.RENDER_QUEUE):
+    if store.has_work() and not queue.waiting(app, queue.RENDER_QUEUE):
         waker.wake()
-    if not waiting(app, queue.DELIVER_QUEUE):
+    if not queue.waiting(app, queue.DELIVER_QUEUE):  # one that waits need not be sent again
         waker.wake_delivery()
 
 
@@ -55,16 +53,6 @@ def tidy(store: Store, objects: Objects, tenant: str, job_id: str) -> None:
         if fence and committed is not None and int(fence[1]) not in committed:
             objects.delete(name)
     store.tidied(tenant, job_id)
-
-
-def waiting(app: Celery, name: str) -> int:
-    """Messages in a queue. A wake-up that already waits need not be sent again, so none pile up."""
-    try:
-        with failures(), app.connection_for_read() as connection:
-            count: int = connection.default_channel.queue_declare(name).message_count
-            return count
-    except OperationalError as error:
-        raise StoreUnavailable("The broker does not answer; try again in a moment.") from error
 
 
 class StaleUploads:

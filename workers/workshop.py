@@ -28,7 +28,7 @@ from models.units import Unit
 from service import ids, images, tracing
 from service.database import connect
 from service.errors import StorageUnavailable
-from service.jobs import Claim, Generation, Job
+from service.jobs import Claim, Generation, Job, UnitDone
 from service.objects import Objects, open_objects
 from service.store import Store
 from service.telemetry import WorkerMetrics
@@ -98,7 +98,7 @@ class Workshop:
         """What the units that this one needs have left: from memory, else from object storage."""
         kept = {key: self.states.get((job.id, key)) for key in unit.needs}
         missing = [key for key, state in kept.items() if state is None]
-        places = {done.unit: done.state_key for done in self.store.committed(job.id)} if missing else {}
+        places = self.store.done_of(job.id, missing) if missing else {}
         return {key: state or self._fetch(places.get(key)) for key, state in kept.items()}
 
     def forget(self) -> None:
@@ -106,10 +106,10 @@ class Workshop:
         self.states.clear()
         self._recipes.clear()
 
-    def _fetch(self, key: str | None) -> bytes:
-        if key is None:
+    def _fetch(self, done: UnitDone | None) -> bytes:
+        if done is None or done.state_key is None:
             raise StorageUnavailable("A state that this unit needs has not been stored.")
-        return self.objects.get(key)
+        return self.objects.get(done.state_key)
 
     def _picture(self, generation: Generation) -> np.ndarray | None:
         png = images.of(self.objects, generation)
@@ -167,7 +167,7 @@ def request_of(generation: Generation) -> VideoRequest:
         steps=generation.steps,
         guidance_scale=generation.guidance_scale,
         anchor_guidance_scale=generation.anchor_guidance_scale,
-        refine=RefineOptions(refine.steps, refine.strength, refine.blending) if refine else None,
+        refine=RefineOptions(refine.steps, refine.strength, refine.blending, refine.bands) if refine else None,
         interpolate=generation.interpolate,
         upscale=generation.upscale,
         rate=generation.rate,

@@ -44,16 +44,12 @@ def lockstep(windows: int, steps: int) -> Iterator[Node]:
 
 def wavefront(windows: int, steps: int) -> Iterator[Node]:
     """Diagonal by diagonal: window 0 is finished while window n is not begun."""
-    return (node for j in range(diagonals(windows, steps)) for node in diagonal(j, windows, steps))
+    return (node for j in range(windows + steps - 1) for node in diagonal(j, windows, range(steps)))
 
 
-def diagonals(windows: int, steps: int) -> int:
-    return windows + steps - 1
-
-
-def diagonal(j: int, windows: int, steps: int) -> list[Node]:
-    """Nodes (j - s, s), s ascending: window j enters, and window j - steps + 1 is final."""
-    return [Node(j - s, s) for s in range(steps) if 0 <= j - s < windows]
+def diagonal(j: int, windows: int, steps: range) -> list[Node]:
+    """Nodes (j - s, s), s ascending: of all steps, or of a band of them."""
+    return [Node(j - s, s) for s in steps if 0 <= j - s < windows]
 
 
 def threshold(seed: int, boundary: int, step: int, overlap: int, kind: str = "randomized") -> int:
@@ -78,6 +74,13 @@ class Half(NamedTuple):
     window: int
 
 
+class Released(NamedTuple):
+    """Frames that have all steps of a `Blend` behind them: x, and x0 as seen at the last of these."""
+
+    x: torch.Tensor  # [C, F, H, W]
+    history: torch.Tensor  # [C, F, H, W]
+
+
 Span = tuple[int, int]  # frames [start, stop) of the video
 State = dict[str, torch.Tensor]
 Denoise = Callable[[torch.Tensor, Node], torch.Tensor]  # x_t -> x0 of one window, [C, F, H, W]
@@ -91,14 +94,15 @@ class Blend:
 
     Each frame has its latent x at its own step, and x0 as seen the step before (the solver's history). The
     x0 of an overlap that only one of its two windows has seen waits as a half. So memory is that of the
-    windows in flight, `steps` of them in the wavefront, however long the video. `state` is all there is of
-    it, and may be taken after any node.
+    windows in flight, as many as there are steps in the wavefront, however long the video. `state` is all
+    there is of it, and may be taken after any node. steps: those that it takes frames through; where they
+    are a part of all, it admits what another one released.
     """
 
     def __init__(
         self,
         spans: Sequence[Span],
-        steps: int,
+        steps: range,
         *,
         denoise: Denoise,
         advance: Advance,
@@ -116,12 +120,12 @@ class Blend:
         if state is not None:
             self._restore(state, device)
 
-    def admit(self, x: torch.Tensor) -> None:  # [C, F, H, W]
-        """Take in the next frames of the video, noised."""
-        held, history = (self._x, self._history) if self._level else (x[:, :0], x[:, :0])
+    def admit(self, x: torch.Tensor, history: torch.Tensor | None = None) -> None:  # [C, F, H, W]
+        """Take in the next frames of the video: noised, or as another one released them."""
+        held, known = (self._x, self._history) if self._level else (x[:, :0], x[:, :0])
         self._x = torch.cat([held, x], dim=1)
-        self._history = torch.cat([history, torch.zeros_like(x)], dim=1)
-        self._level += [0] * x.shape[1]
+        self._history = torch.cat([known, torch.zeros_like(x) if history is None else history], dim=1)
+        self._level += [self.steps.start] * x.shape[1]
 
     def walk(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
@@ -143,10 +147,10 @@ class Blend:
             if x.shape[1]:
                 self._move(s, span, x)
 
-    def release(self) -> torch.Tensor:  # [C, F, H, W]
+    def release(self) -> Released:
         """Hand out the finished frames at the front, F >= 0 of them, and forget them."""
-        ready = next((f for f, level in enumerate(self._level) if level < self.steps), len(self._level))
-        done = self._x[:, :ready].clone()
+        ready = next((f for f, level in enumerate(self._level) if level < self.steps.stop), len(self._level))
+        done = Released(self._x[:, :ready].clone(), self._history[:, :ready].clone())
         self._x, self._history = self._x[:, ready:].clone(), self._history[:, ready:].clone()
         self._level, self._first = self._level[ready:], self._first + ready
         return done

@@ -1,4 +1,4 @@
-"""The refiner: a preview's frames go in, the same video larger and finer comes out, diagonal by diagonal.
+"""The refiner: a preview's frames go in, the same video larger and finer comes out, tile by tile.
 
 SDEdit (arXiv 2108.01073) with a video network: enlarge, encode, noise back to a start level, denoise from
 there. Owns the way from pixels to pixels; the networks come from outside, and it knows nothing of files,
@@ -20,6 +20,7 @@ from models.refinement.blending import Blend, Node, Span, State
 from models.refinement.guidance import guide
 from models.refinement.levels import NoiseLevels
 from models.refinement.solver import advance, solver_steps, start_scale
+from models.tiles import Tile, Tiling
 
 STAGE = "refine"  # of the noise
 SeedAt = Callable[[int], int]  # frame -> seed
@@ -45,6 +46,7 @@ class RefinerSettings:
     window_overlap: int = 8
     eta: float = 1.0
     blending: str = "randomized"  # blending.THRESHOLDS
+    bands: int = 1  # `models.tiles`: changes who can do what when, and no frame
     start: str = "published"  # solver.STARTS; "consistent" for weaker strengths
     resize: str = "bilinear"  # or "bicubic"
     vae_batch: int = 8  # frames that go through the VAE at once
@@ -102,70 +104,88 @@ class Refiner:
         self._steps = solver_steps(
             schedule, noise_levels=self._levels, steps=self.settings.steps, eta=self.settings.eta
         )
+        self.tiling = Tiling(len(self.windows), len(self._steps), self.settings.bands)
         self._scale = start_scale(schedule, self._levels, self.settings.start)
 
-    @property
-    def diagonals(self) -> int:
-        """How many times `run` is called for the whole video."""
-        return blending.diagonals(len(self.windows), len(self._steps))
+    def enters(self, tile: Tile) -> Span:
+        """Frames of the preview that a tile takes in: those that its window adds to the windows before it."""
+        i = self.tiling.enters(tile)
+        if i is None:
+            return 0, 0
+        return (self.windows[i - 1][1] if i else 0), self.windows[i][1]
 
-    def enters(self, j: int) -> Span:
-        """Frames that diagonal j takes in: those that window j adds to the windows before it."""
-        if j >= len(self.windows):
-            return self.windows[-1][1], self.windows[-1][1]
-        return (self.windows[j - 1][1] if j else 0), self.windows[j][1]
-
-    def leaves(self, j: int) -> Span:
-        """Frames that diagonal j finishes: those of its last window that no later window shares."""
-        i = j - len(self._steps) + 1
-        if i < 0:
+    def leaves(self, tile: Tile) -> Span:
+        """Frames that a tile finishes, as far as its band goes: those of a window that no later window shares."""
+        i = self.tiling.leaves(tile)
+        if i is None:
             return 0, 0
         return self.windows[i][0], self.windows[i + 1][0] if i + 1 < len(self.windows) else self.windows[i][1]
 
     @torch.no_grad()
     def run(
-        self, j: int, new_frames: np.ndarray, state: State | None = None, on_step: OnStep | None = None
+        self,
+        tile: Tile,
+        new_frames: np.ndarray,
+        state: State | None = None,
+        feeds: Sequence[State] = (),
+        on_step: OnStep | None = None,
     ) -> tuple[np.ndarray, State]:
-        """One diagonal of the wavefront.
+        """One tile of the wavefront.
 
-        Takes frames `enters(j)` of the preview, uint8 [F, h, w, 3], and the state that diagonal j - 1 left.
-        Returns frames `leaves(j)`, uint8 [F, H, W, 3], and the state for diagonal j + 1: CPU tensors, which
-        any process may continue from with the same bits. The given state stays as it was, also if `on_step`
-        raises.
+        Takes frames `enters(tile)` of the preview, uint8 [F, h, w, 3], the state that the tile before it in its band
+        left, and those that the tiles it takes frames from left (`tiling.feeds`), in their order. Returns the frames
+        that it has refined, uint8 [F, H, W, 3] (none but of the last band, `leaves(tile)`), and the state that it
+        leaves: CPU tensors, which any process may continue from with the same bits. The given states stay as they
+        were, also if `on_step` raises.
         """
-        if (state is None) != (j == 0):
-            raise ValueError("Diagonal 0 starts without a state, every later one from that of the one before.")
-        blend = self._blend(state)
-        self._admit(blend, j, new_frames)
-        _visit(blend, blending.diagonal(j, len(self.windows), len(self._steps)), on_step)
-        return self._decoded(blend.release()), blend.state
+        self._check(tile, state, feeds)
+        steps = self.tiling.steps_of(tile.band)
+        blend = self._blend(steps, state)
+        self._admit(blend, tile, new_frames)
+        for given in feeds:
+            if given["released.x"].shape[1]:
+                blend.admit(given["released.x"], given["released.history"])
+        _visit(blend, blending.diagonal(tile.diagonal, len(self.windows), steps), on_step)
+        done = blend.release()
+        if self.tiling.is_last(tile):
+            return self._decoded(done.x), blend.state
+        handed = {f"released.{name}": tensor.contiguous() for name, tensor in done._asdict().items()}
+        return self._decoded(done.x[:, :0]), {**blend.state, **handed}
+
+    def _check(self, tile: Tile, state: State | None, feeds: Sequence[State]) -> None:
+        if (state is None) != (self.tiling.before(tile) is None):
+            raise ValueError("The first tile of a band starts without a state, every later one from that before it.")
+        if len(feeds) != (wanted := len(self.tiling.feeds(tile))):
+            raise ValueError(f"{tile} takes frames from {wanted} tiles, not {len(feeds)}.")
 
     @torch.no_grad()
     def refine(self, frames: np.ndarray, on_step: OnStep | None = None) -> np.ndarray:
-        """The whole video at once, in the paper's order: the same bits as diagonal by diagonal."""
-        blend = self._blend(None)
-        for j in range(len(self.windows)):
-            self._admit(blend, j, frames[slice(*self.enters(j))])
+        """The whole video at once, in the paper's order: the same bits as tile by tile."""
+        blend = self._blend(range(len(self._steps)), None)
+        whole = Tiling(len(self.windows), len(self._steps)).tiles
+        for tile in whole[: len(self.windows)]:
+            self._admit(blend, tile, frames[slice(*self.enters(tile))])
         _visit(blend, list(blending.lockstep(len(self.windows), len(self._steps))), on_step)
-        done = blend.release()
-        return np.concatenate([self._decoded(done[:, slice(*self.leaves(j))]) for j in range(self.diagonals)])
+        done, stops = blend.release().x, [start for start, _ in self.windows[1:]]
+        pieces = np.split(np.arange(done.shape[1]), stops)  # decoded as the wavefront does, window by window
+        return np.concatenate([self._decoded(done[:, piece]) for piece in pieces])
 
-    def _blend(self, state: State | None) -> Blend:
+    def _blend(self, steps: range, state: State | None) -> Blend:
         overlap, kind = self.settings.window_overlap, self.settings.blending
         return Blend(
             self.windows,
-            len(self._steps),
+            steps,
             denoise=self._denoise,
             advance=self._advance,
             threshold=lambda i, step: blending.threshold(self._seed_at(self.windows[i + 1][0]), i, step, overlap, kind),
             state=state,
         )
 
-    def _admit(self, blend: Blend, j: int, frames: np.ndarray) -> None:  # uint8 [F, h, w, 3]
+    def _admit(self, blend: Blend, tile: Tile, frames: np.ndarray) -> None:  # uint8 [F, h, w, 3]
         """Bring frames of the preview to the start level, as latents."""
-        first, stop = span = self.enters(j)
+        first, stop = span = self.enters(tile)
         if len(frames) != stop - first:
-            raise ValueError(f"Diagonal {j} takes frames {first} to {stop}, not {len(frames)} of them.")
+            raise ValueError(f"{tile} takes frames {first} to {stop}, not {len(frames)} of them.")
         if first < stop:
             how = self.settings
             x0 = pixels.encode(self._vae, frames, size=self._size, resize=how.resize, batch=how.vae_batch).cpu()

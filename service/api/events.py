@@ -153,6 +153,6 @@ class Teller:
 
 
 def _progress(event: Event) -> dict[str, Any]:
-    step, steps, total = (event.data[name] for name in ("step", "steps", "units_total"))
-    percent = progress(event.units_done, total, step, steps)
+    step, steps, total, begun = (event.data[name] for name in ("step", "steps", "units_total", "begun"))
+    percent = progress(event.units_done, total, begun)
     return {"progress": percent, "stage": event.data["stage"], "step": step, "steps": steps}

@@ -65,6 +65,7 @@ def refinement(order: CreateVideo, model: Model) -> Refine | None:
         steps=within("refine.steps", asked.steps, 1, model.max_steps, model.default_refine_steps),
         strength=_strength(asked.strength, model),
         blending=asked.blending,
+        bands=model.refine_bands,
     )
 
 

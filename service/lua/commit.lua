@@ -1,24 +1,40 @@
 -- One unit is done: its record, the progress, the events, and what comes next. False for a stale fence.
-local id, fence, position, done, stage, seconds = unpack(ARGV, 1, 6)
-local frames, artefacts, quality, chunk_event_id, end_event_id, chunk, paces = unpack(ARGV, 7, 13)
+local id, fence, done, opens, stage, seconds, pace_now = unpack(ARGV, 1, 7)
+local frames, artefacts, quality, chunk_event_id, end_event_id, chunk = unpack(ARGV, 8, 13)
 local now = now_ms()
 
-if not holds(id, fence) or get(id, 'units_done') ~= position then
+if not holds(id, fence) then
   -- The same commit again, because its answer was lost, is answered as the first time.
-  local before = redis.call('LINDEX', K.committed(id), position)
-  return before == done and read(id)
+  return redis.call('LPOS', K.committed(id), done) and read(id)
 end
-free(id)
+local position = free(id, fence)[1]
+count_attempt(id, position)
 redis.call('RPUSH', K.committed(id), done)
 redis.call('HINCRBYFLOAT', K.job(id), 'gpu_seconds', seconds)
 local units_done = redis.call('HINCRBY', K.job(id), 'units_done', 1)
-set(id, 'attempts', 0, 'paces', paces)
+local paces = kept(id, 'paces')
+paces[stage] = tonumber(pace_now)
+keep(id, 'paces', paces)
 if artefacts ~= '' then set(id, 'artefacts', artefacts) end
 if quality ~= '' then set(id, 'quality', quality) end
 
 local pace = get(id, 'model') .. '|' .. stage
 local before = redis.call('HGET', K.pace, pace) or seconds
 redis.call('HSET', K.pace, pace, string.format('%.4f', 0.7 * before + 0.3 * seconds))
+
+-- Each unit that waited for this one waits for one less; {position, for how many it waits in all}.
+local waits, opened = kept(id, 'waits'), {}
+for _, after in ipairs(cjson.decode(opens)) do
+  local at = whole(after[1])
+  waits[at] = (waits[at] or after[2]) - 1
+  if waits[at] == 0 then
+    waits[at] = nil
+    table.insert(opened, at)
+  end
+end
+keep(id, 'waits', waits)
+set(id, 'opened', #opened)
+local ready = make_ready(id, opened)
 
 if frames ~= '' then
   redis.call('HSETNX', K.job(id), 'first_frame_at', whole(now))
@@ -29,7 +45,7 @@ if units_done == tonumber(get(id, 'units_total')) then
   settle(id, 'completed', end_event_id, now)
 elseif get(id, 'cancel_requested') then
   settle(id, 'cancelled', end_event_id, now)
-else
+elseif ready > 0 and not redis.call('ZSCORE', K.queue(get(id, 'tenant')), id) then
   enqueue(id, true)
 end
 return read(id)

@@ -3,7 +3,7 @@
 local tenant, id, lease_ms = unpack(ARGV)
 if not owned(tenant, id) then return 0 end
 local away = 0
-if redis.call('ZSCORE', K.leases, id) then away = 2 * lease_ms end
+if next(kept(id, 'working')) then away = 2 * lease_ms end
 free(id)
 dequeue(id)
 if not is_terminal(get(id, 'state')) then give_back(id) end

@@ -18,8 +18,8 @@ if is_terminal(get(id, 'state')) then
   redis.call('HDEL', K.job(id), 'webhook_url')  -- it was told, or is not: nobody knows any more
   tell(id, 'video.' .. get(id, 'state'), event_id, now)
 else
-  redis.call('HDEL', K.job(id), 'worker', 'step', 'steps')
-  set(id, 'state', 'queued', 'attempts', 0, 'units_done', #told.committed, 'fence', whole(get(id, 'fence') + 1000000))
+  redis.call('HDEL', K.job(id), 'ready', 'working', 'waits', 'attempts')  -- who claims it works it out
+  set(id, 'state', 'queued', 'units_done', #told.committed, 'fence', whole(get(id, 'fence') + 1000000))
   redis.call('HINCRBY', K.counts, 'queued', 1)
   redis.call('SADD', K.live(tenant), id)
   redis.call('SADD', K.waiting(tenant), id)

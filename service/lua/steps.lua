@@ -28,9 +28,31 @@ end
 -- The job of that tenant's, or nothing: a stranger's job looks like none.
 local function owned(tenant, id) return get(id, 'tenant') == tenant end
 
--- Does this claim still hold the job? Every claim of a job has a fence of its own.
-local function holds(id, fence)
-  return redis.call('ZSCORE', K.leases, id) and get(id, 'fence') == fence
+-- A table that is kept as JSON in a field of a job.
+local function kept(id, field) return cjson.decode(get(id, field) or '{}') end
+
+local function keep(id, field, value) set(id, field, cjson.encode(value)) end
+
+-- What has a lease: one claim of a job. Every claim of a job has a fence of its own.
+local function lease_of(id, fence) return id .. '/' .. whole(fence) end
+
+-- Does this claim still hold its unit?
+local function holds(id, fence) return redis.call('ZSCORE', K.leases, lease_of(id, fence)) end
+
+-- The unit that a claim holds.
+local function position_of(id, fence)
+  for position, work in pairs(kept(id, 'working')) do
+    if work.fence == tonumber(fence) then return position end
+  end
+end
+
+-- How often a unit was claimed and not given back.
+local function attempts_at(id, position) return kept(id, 'attempts')[position] or 0 end
+
+local function count_attempt(id, position, by)
+  local attempts = kept(id, 'attempts')
+  attempts[position] = by and (attempts[position] or 0) + by
+  keep(id, 'attempts', attempts)
 end
 
 local function change_state(id, to)
@@ -115,13 +137,35 @@ local function dequeue(id)
   line_up(tenant)
 end
 
--- The lease ends; whatever its holder still writes is refused.
-local function free(id)
-  local tenant = get(id, 'tenant')
-  redis.call('ZREM', K.leases, id)
-  redis.call('HDEL', K.job(id), 'worker', 'step', 'steps')
-  redis.call('SREM', K.working(tenant), id)
+-- Units that can be claimed, in the order of the plan.
+local function make_ready(id, positions)
+  local ready = kept(id, 'ready')
+  for _, position in ipairs(positions) do table.insert(ready, tonumber(position)) end
+  table.sort(ready)
+  keep(id, 'ready', ready)
+  return #ready
+end
+
+-- A claim is over, or without a fence all of the job's: whatever its holder still writes is refused. Its unit.
+local function free(id, fence)
+  local tenant, working, freed = get(id, 'tenant'), kept(id, 'working'), {}
+  for position, work in pairs(working) do
+    if not fence or work.fence == tonumber(fence) then
+      table.insert(freed, position)
+      redis.call('ZREM', K.leases, lease_of(id, work.fence))
+      redis.call('SREM', K.working(tenant), lease_of(id, work.fence))
+    end
+  end
+  for _, position in ipairs(freed) do working[position] = nil end
+  keep(id, 'working', working)
   line_up(tenant)
+  return freed
+end
+
+-- The unit of a claim is to be done by another.
+local function give_up(id, fence)
+  make_ready(id, free(id, fence))
+  enqueue(id, false)
 end
 
 -- Frames that will never be made do not count against the day on which they were ordered.
@@ -143,11 +187,11 @@ end
 
 -- The only way into a terminal state; the webhook row is written with it.
 local function settle(id, state, event_id, now, code, message)
-  free(id)
+  make_ready(id, free(id))
   dequeue(id)
   redis.call('ZREM', K.deadlines, id)
   redis.call('SREM', K.live(get(id, 'tenant')), id)
-  redis.call('HDEL', K.job(id), 'cancel_requested')
+  redis.call('HDEL', K.job(id), 'cancel_requested', 'waits', 'attempts')
   redis.call('HINCRBY', K.outcomes, state .. '|' .. get(id, 'model'), 1)
   -- What was rejected for what it showed gives nothing back: its frames were made.
   if state ~= 'completed' and code ~= 'policy_refused' then give_back(id) end

@@ -3,7 +3,7 @@ local id, tenant, record, units_total, model, priority = unpack(ARGV, 1, 6)
 local deadline_ms, url, events, key, fingerprint, ttl_s, live_limit = unpack(ARGV, 7, 13)
 local heritage = ARGV[14] ~= '' and cjson.decode(ARGV[14])
 local num_frames, queue_limit, queued_limit, units_at_once, frames_limit = unpack(ARGV, 15, 19)
-local video_ttl_ms = tonumber(ARGV[20])
+local video_ttl_ms, ready, waits = tonumber(ARGV[20]), unpack(ARGV, 21, 22)
 local now = now_ms()
 
 if redis.call('EXISTS', K.job(id)) == 1 then return {'new', read(id)} end
@@ -29,8 +29,9 @@ if is_over(frames_limit, redis.call('GET', spent), to_make) then
 end
 
 set(id, 'record', record, 'tenant', tenant, 'model', model, 'priority', priority, 'units_total', units_total,
-  'created_at', whole(now), 'state', 'queued', 'units_done', 0, 'attempts', 0, 'fence', 0, 'frames', 0,
-  'num_frames', num_frames)
+  'created_at', whole(now), 'state', 'queued', 'units_done', 0, 'fence', 0, 'frames', 0,
+  'num_frames', num_frames, 'ready', ready)
+if waits ~= '{}' then set(id, 'waits', waits) end
 if url ~= '' then set(id, 'webhook_url', url, 'webhook_events', events) end
 if video_ttl_ms > 0 then set(id, 'ttl_ms', whole(video_ttl_ms)) end
 if deadline_ms ~= '' then redis.call('ZADD', K.deadlines, whole(now + deadline_ms), id) end

@@ -66,10 +66,53 @@ def test_what_comes_last_is_made_of_the_best_there_is():
 def test_what_is_made_of_a_piece_follows_it_so_that_little_waits():
     plan = units.plan(MODEL, 40, 2, 2, 2)
     assert [unit.key[:-6] for unit in plan] == [
-        *("initialize", "stream", "stream", "stream"),
-        *("refine", "refine", "interpolate", "upscale", "refine", "interpolate", "upscale"),
+        *("initialize", "stream", "refine", "stream", "stream"),
+        *("refine", "interpolate", "upscale", "refine", "interpolate", "upscale"),
         "finish",
     ]
     assert [unit.key[:-6] for unit in units.plan(MODEL, 24, None, 2, 2)] == [
-        *("initialize", "stream", "interpolate", "upscale", "interpolate", "upscale", "finish")
+        *("initialize", "interpolate", "upscale", "stream", "interpolate", "upscale", "finish")
     ]
+
+
+def test_the_first_refined_frames_are_there_before_half_of_the_video_is_streamed():
+    plan = units.plan(MODEL, 480, 8, refine_bands=4)
+    (first, *_) = tracks(plan)["refined"]
+    streamed = [unit for unit in plan[: first.position] if unit.stage.is_chunk]
+    assert streamed[-1].first_frame + streamed[-1].num_frames == 8 * 16 + 8 < 480 / 2
+
+
+def takes_s(unit, frames, steps, bands):
+    """Seconds, in a world where a look at a window takes as long as a chunk."""
+    if unit.stage is not Stage.REFINE:
+        return 1.0 if unit.stage.is_chunk else 0.0
+    cut = units.tiling(MODEL, frames, steps, bands)
+    return float(cut.looks(cut.tiles[unit.index]))
+
+
+@pytest.mark.parametrize(("workers", "bands", "least"), [(1, 4, 1.0), (2, 2, 1.9), (2, 4, 1.95), (4, 4, 3.4)])
+def test_several_workers_share_one_long_video(workers, bands, least):
+    """Each takes the first unit of the plan that waits for nothing, as the store hands them out."""
+    frames, steps = 1200, 8
+    plan = units.plan(MODEL, frames, steps, refine_bands=bands)
+    lasts = {unit.key: takes_s(unit, frames, steps, bands) for unit in plan}
+    awaits = dict(zip([unit.key for unit in plan], map(set, units.awaited(plan)), strict=True))
+    done, busy, clock = set(), {}, 0.0
+    while len(done) < len(plan):
+        free = [unit.key for unit in plan if unit.key not in done and unit.key not in busy and awaits[unit.key] <= done]
+        busy |= {key: clock + lasts[key] for key in free[: workers - len(busy)]}
+        clock = min(busy.values())
+        done |= {key for key, end in busy.items() if end == clock}
+        busy = {key: end for key, end in busy.items() if end > clock}
+    assert sum(lasts.values()) / clock >= least
+
+
+def test_the_finishing_waits_for_everything():
+    for frames, refine, interpolate, upscale in MADE:
+        plan = units.plan(MODEL, frames, refine, interpolate, upscale, 3)
+        waits = dict(zip([unit.key for unit in plan], units.awaited(plan), strict=True))
+        reached, todo = set(), [plan[-1].key]
+        while todo:
+            todo += set(waits[key := todo.pop()]) - reached
+            reached.add(key)
+        assert reached == set(waits)

@@ -68,7 +68,7 @@ def blend(recording: Recording, schedule: LogSNRCosineSchedule) -> blending.Blen
 
     return blending.Blend(
         units.windows(config["num_frames"], config["chunk"], config["overlap"]),
-        config["steps"],
+        range(config["steps"]),
         denoise=denoise,
         advance=move,
         threshold=lambda boundary, step: int(data["blend_offsets"][step, boundary]),
@@ -84,13 +84,13 @@ def start(recording: Recording, schedule: LogSNRCosineSchedule) -> torch.Tensor:
 def wavefront_and_released(blended: blending.Blend, x: torch.Tensor) -> Iterator[torch.Tensor]:
     """Frames enter and leave diagonal by diagonal, as in the service."""
     windows, known = len(blended.spans), 0
-    for j in range(blending.diagonals(windows, blended.steps)):
+    for j in range(windows + len(blended.steps) - 1):
         stop = blended.spans[min(j, windows - 1)][1]
         if stop > known:
             blended.admit(x[:, known:stop])
         known = stop
         blended.walk(blending.diagonal(j, windows, blended.steps))
-        yield blended.release()
+        yield blended.release().x
 
 
 def test_the_schedule_is_the_published_one(recording, schedule):
@@ -112,8 +112,8 @@ def test_the_start_is_the_published_one(recording, schedule):
 def test_lockstep_reproduces_the_published_refinement(recording, schedule):
     blended = blend(recording, schedule)
     blended.admit(start(recording, schedule))
-    blended.walk(blending.lockstep(len(blended.spans), blended.steps))
-    assert_refined(blended.release(), recording)
+    blended.walk(blending.lockstep(len(blended.spans), len(blended.steps)))
+    assert_refined(blended.release().x, recording)
 
 
 def test_wavefront_reproduces_the_published_refinement(recording, schedule):

@@ -13,7 +13,7 @@ import redis
 
 from service import ids
 from service.database import connect
-from service.jobs import Claim, Generation, Job, Segment, UnitDone
+from service.jobs import Claim, Generation, Job, Refine, Segment, UnitDone
 from service.settings import Settings
 from service.store import Store
 from service.telemetry import configure_logging
@@ -49,14 +49,15 @@ def log() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
-def make_job(tenant: str = "tenant_A", num_frames: int = 32, **changes: Any) -> Job:
-    """A job for a short video: 16 + 8 + 8 frames and the finishing, four units."""
+def make_job(tenant: str = "tenant_A", num_frames: int = 32, refine: Refine | None = None, **changes: Any) -> Job:
+    """A job for a short video: 16 + 8 + 8 frames and the finishing, four units; more where it is refined."""
     generation = Generation(
         model="tiny-shapes",
         prompt="a red circle moving right on a black background",
         num_frames=num_frames,
         fps=8,
-        size="64x64",
+        size="128x128" if refine else "64x64",
+        refine=refine,
         seed=7,
         steps=2,
         guidance_scale=2.0,
@@ -91,7 +92,7 @@ def done(claim: Claim, **changes: Any) -> UnitDone:
         fence=claim.fence,
         worker_id=claim.worker_id,
         seconds=0.5,
-        segment=None if unit.stage == "finish" else segment,
+        segment=segment if unit.stage.track and unit.num_frames else None,
     )
     return report.model_copy(update=changes)
 

@@ -40,7 +40,7 @@ def test_a_video_goes_from_queued_over_in_progress_to_completed(store: Store) ->
     assert (claim.position, claim.attempt, claim.fence, claim.job.state) == (0, 1, 1, JobState.IN_PROGRESS)
     assert claim.job.started_at and claim.job.stage == "initialize" and not store.has_work()
     job = store.commit(claim, done(claim))
-    assert (job.units_done, job.frames, job.attempts) == (1, 16, 0) and job.first_frame_at
+    assert (job.units_done, job.frames, job.opened) == (1, 16, 1) and job.first_frame_at
     job = finish(store)
     assert (job.state, job.units_done, job.frames, job.gpu_seconds) == (JobState.COMPLETED, 4, 32, 2.0)
     assert job.completed_at and job.stage is None and not store.has_work()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
@@ -10,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from service.database import connect
 from service.errors import NotFound, StaleFence, TooManyVideos
-from service.jobs import Claim, Job, JobState, Renewal, WebhookTarget
+from service.jobs import Claim, Job, JobState, Refine, Renewal, WebhookTarget
 from service.keys import key
 from service.settings import Settings
 from service.store import Store
@@ -46,9 +48,16 @@ class Life(RuleBasedStateMachine):
         if job.state.is_terminal:
             assert self.ended.setdefault(job.id, job) == job
 
-    @rule(target=jobs, tenant=st.sampled_from(TENANTS), frames=st.sampled_from([8, 32]), priority=st.integers(0, 9))
-    def submit(self, tenant: str, frames: int, priority: int) -> str:
-        job = make_job(tenant, frames, priority=priority, webhook=HOOK)
+    @rule(
+        target=jobs,
+        tenant=st.sampled_from(TENANTS),
+        frames=st.sampled_from([8, 32]),
+        bands=st.integers(0, 3),
+        priority=st.integers(0, 9),
+    )
+    def submit(self, tenant: str, frames: int, bands: int, priority: int) -> str:
+        refine = Refine(steps=3, strength=0.5, bands=bands) if bands else None
+        job = make_job(tenant, frames, refine=refine, priority=priority, webhook=HOOK)
         try:
             self.store.submit(job)
             self.known[job.id] = tenant
@@ -68,7 +77,7 @@ class Life(RuleBasedStateMachine):
         return claim
 
     def holds(self, claim: Claim) -> bool:
-        return self.redis.zscore(key("leases"), claim.job.id) is not None and self.fences[claim.job.id] == claim.fence
+        return self.redis.zscore(key("leases"), f"{claim.job.id}/{claim.fence}") is not None
 
     @rule(claim=consumes(claims))
     def commit(self, claim: Claim | None) -> None:
@@ -101,13 +110,15 @@ class Life(RuleBasedStateMachine):
     @rule(claim=claims)
     def renew(self, claim: Claim | None) -> None:
         if claim is not None:
-            assert (self.store.renew(claim) != Renewal.LOST) == self.holds(claim)
+            ended = self.ended.get(claim.job.id)
+            is_cancelled = ended is not None and ended.state is JobState.CANCELLED and claim.job.id in self.known
+            assert (self.store.renew(claim) != Renewal.LOST) == (self.holds(claim) or is_cancelled)
 
     @rule()
     def time_runs_out(self) -> None:
         """Every lease is over, and the sweep comes by."""
-        for job_id in self.redis.zrange(key("leases"), 0, -1):
-            self.redis.zadd(key("leases"), {job_id: 1})
+        for lease in self.redis.zrange(key("leases"), 0, -1):
+            self.redis.zadd(key("leases"), {lease: 1})
         self.store.expire_leases()
 
     @rule(job_id=jobs)
@@ -128,25 +139,33 @@ class Life(RuleBasedStateMachine):
             self.store.get("tenant_C", job_id)
 
     @invariant()
-    def every_live_job_is_in_exactly_one_place(self) -> None:
-        leases = set(self.redis.zrange(key("leases"), 0, -1))
-        queues = {tenant: set(self.redis.zrange(key("queue", tenant), 0, -1)) for tenant in TENANTS}
-        waiting = queues["tenant_A"] | queues["tenant_B"]
+    def every_unit_of_a_live_job_is_in_exactly_one_place(self) -> None:
+        """Done, in work, ready, or waiting for some that are not done; and a job is queued while some are ready."""
         jobs = {job_id: self.store.get(tenant, job_id) for job_id, tenant in self.known.items()}
-        live = {job_id for job_id, job in jobs.items() if not job.state.is_terminal}
-        assert leases | waiting == live and not leases & waiting
-        working = {tenant: {i for i in leases if self.known[i] == tenant} for tenant in TENANTS}
-        free = {tenant for tenant in TENANTS if queues[tenant] and len(working[tenant]) < 2}
-        assert set(self.redis.zrange(key("ready"), 0, -1)) == free
+        live = {job_id: job for job_id, job in jobs.items() if not job.state.is_terminal}
+        leases = {f"{job.id}/{work.fence}" for job in live.values() for work in job.working.values()}
+        assert set(self.redis.zrange(key("leases"), 0, -1)) == leases
+        for job in live.values():
+            done = {unit.unit for unit in self.store.committed(job.id)}
+            front = job.graph().front(done)
+            assert not {*job.ready} & {*job.working} and {*front.ready} == {*job.ready} | {*job.working}
+            assert json.loads(self.redis.hget(key("job", job.id), "waits") or "{}") == {
+                str(position): count for position, count in front.waits.items()
+            }
+            assert [job.plan[position].key in done for position in job.left] == [False] * len(job.left)
+            assert len(job.left) == job.units_total - job.units_done
         for tenant in TENANTS:
-            assert self.redis.smembers(key("working", tenant)) == working[tenant] and len(working[tenant]) <= 2
-            begun = {i for i, job in jobs.items() if job.tenant == tenant and job.state != JobState.QUEUED}
-            assert (
-                self.redis.smembers(key("waiting", tenant)) == {i for i, t in self.known.items() if t == tenant} - begun
-            )
+            own = {job_id for job_id, job in live.items() if job.tenant == tenant}
+            queued = {job_id for job_id in own if live[job_id].ready}
+            assert set(self.redis.zrange(key("queue", tenant), 0, -1)) == queued
+            working = {lease for lease in leases if lease.split("/")[0] in own}
+            assert self.redis.smembers(key("working", tenant)) == working and len(working) <= 2
+            is_ready = self.redis.zscore(key("ready"), tenant) is not None
+            assert is_ready == (bool(queued) and len(working) < 2)
+            waiting = {job_id for job_id in own if live[job_id].state == JobState.QUEUED}
+            assert self.redis.smembers(key("waiting", tenant)) == waiting
         for job in jobs.values():
             self.look(job)
-            assert job.attempts <= self.settings.unit_attempts
             assert len(self.store.committed(job.id)) == job.units_done <= job.units_total
 
     @invariant()

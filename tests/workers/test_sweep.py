@@ -21,7 +21,8 @@ from tests.support.servers import free_port
 from tests.workers.conftest import DrawingShop, make_job
 from workers import courier, renderer
 from workers.render import render_next
-from workers.sweep import Sweeper, sweep, waiting
+from service.queue import waiting
+from workers.sweep import Sweeper, sweep
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ class Film:
     def blend(self, state=None):
         return Blend(
             self.spans,
-            self.steps,
+            range(self.steps),
             denoise=self.denoise,
             advance=self.advance,
             threshold=lambda boundary, step: blending.threshold(SEED, boundary, step, self._overlap),
@@ -59,7 +59,7 @@ class Film:
         blend = self.blend()
         blend.admit(self.x)
         blend.walk(nodes)
-        return blend.release()
+        return blend.release().x
 
     def in_lockstep(self):
         return self.in_order(blending.lockstep(len(self.spans), self.steps))
@@ -78,12 +78,12 @@ def film(shape, request):
 def diagonal_by_diagonal(film, hand_over):
     """Admit, walk, release as the service does; `hand_over` makes the next process's walker of this one's."""
     blend, done = film.blend(), []
-    for j in range(blending.diagonals(len(film.spans), film.steps)):
+    for j in range(len(film.spans) + film.steps - 1):
         blend = hand_over(blend)
         if film.enters(j).shape[1]:
             blend.admit(film.enters(j))
-        blend.walk(blending.diagonal(j, len(film.spans), film.steps))
-        done.append(blend.release())
+        blend.walk(blending.diagonal(j, len(film.spans), range(film.steps)))
+        done.append(blend.release().x)
     return done
 
 
@@ -167,14 +167,14 @@ def test_a_node_visited_out_of_turn_is_refused(shape):
 def test_overlap_frames_come_from_the_left_before_the_threshold_and_from_the_right_after_it():
     blend = Blend(
         [(0, 6), (2, 8)],
-        1,
+        range(1),
         denoise=lambda x, node: torch.full_like(x, node.window),
         advance=lambda step, span, x, x0, history: x0,
         threshold=lambda boundary, step: 3,
     )
     blend.admit(torch.zeros(1, 8, 1, 1))
     blend.walk(blending.lockstep(2, 1))
-    assert blend.release().flatten().tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
+    assert blend.release().x.flatten().tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
 
 
 def test_three_windows_may_not_share_a_frame():

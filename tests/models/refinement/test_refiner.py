@@ -12,7 +12,9 @@ from safetensors.torch import load, save
 from models import catalog, units
 from models.refinement.refiner import Refiner, RefinerSettings, Text
 from models.refinement.schedule import LogSNRCosineSchedule
+from models.tiles import Tile
 
+FIRST = Tile(0, 0)
 SETTINGS = RefinerSettings(strength=0.5, steps=3, guidance_scale=2.0, window_frames=6, window_overlap=2)
 PREVIEW = np.random.default_rng(0).integers(0, 256, (13, 8, 8, 3), dtype=np.uint8)  # [F, h, w, 3]
 
@@ -73,31 +75,36 @@ def refiner(unet, vae):
     return build
 
 
-def by_diagonals(refiner, frames):
-    """As the service runs it: every diagonal in a fresh process, from the bytes the last one left."""
-    state, done = None, []
-    for j in range(refiner.diagonals):
-        new = frames[slice(*refiner.enters(j))]
-        refined, state = refiner.run(j, new, state)
-        assert len(refined) == refiner.leaves(j)[1] - refiner.leaves(j)[0]
-        state, done = load(save(state)), [*done, refined]
+def tile_by_tile(refiner, frames):
+    """As the service runs it: every tile in a fresh process, from the bytes that those before it left."""
+    left, done, tiling = {}, [], refiner.tiling
+    for tile in tiling.tiles:
+        state = load(left[tiling.before(tile)]) if tiling.before(tile) else None
+        feeds = [load(left[feed]) for feed in tiling.feeds(tile)]
+        refined, state = refiner.run(tile, frames[slice(*refiner.enters(tile))], state, feeds)
+        first, stop = refiner.leaves(tile)
+        assert len(refined) == (stop - first if tiling.is_last(tile) else 0)
+        left[tile] = save(state)
+        done.append(refined)
     return np.concatenate(done)
 
 
+@pytest.mark.parametrize("bands", [1, 2, 3, 9])
 @pytest.mark.parametrize("num_frames", [1, 6, 7, 13])
-def test_diagonal_by_diagonal_and_all_at_once_give_the_same_frames(refiner, num_frames):
+def test_tile_by_tile_and_all_at_once_give_the_same_frames(refiner, num_frames, bands):
     whole = refiner(num_frames).refine(PREVIEW[:num_frames])
     assert whole.shape == (num_frames, 16, 16, 3) and whole.dtype == np.uint8
-    assert np.array_equal(whole, by_diagonals(refiner(num_frames), PREVIEW[:num_frames]))
+    assert np.array_equal(whole, tile_by_tile(refiner(num_frames, bands=bands), PREVIEW[:num_frames]))
 
 
-def test_its_diagonals_are_the_units_of_the_plan(refiner):
+@pytest.mark.parametrize("bands", [1, 2])
+def test_its_tiles_are_the_units_of_the_plan(refiner, bands):
     model = dataclasses.replace(catalog.find(catalog.DEFAULT_MODEL), window_frames=6, window_overlap=2)
-    refiner = refiner(13)
-    diagonals = [unit for unit in units.plan(model, 13, SETTINGS.steps) if unit.stage is units.Stage.REFINE]
-    assert len(diagonals) == refiner.diagonals
-    for unit in diagonals:
-        first, stop = refiner.leaves(unit.index)
+    refiner = refiner(13, bands=bands)
+    planned = [u for u in units.plan(model, 13, SETTINGS.steps, refine_bands=bands) if u.stage is units.Stage.REFINE]
+    assert len(planned) == len(refiner.tiling.tiles)
+    for unit, tile in zip(planned, refiner.tiling.tiles, strict=True):
+        first, stop = refiner.leaves(tile) if refiner.tiling.is_last(tile) else (0, 0)
         assert (unit.first_frame, unit.num_frames) == (first, stop - first)
 
 
@@ -143,29 +150,31 @@ def test_a_prompt_takes_over_where_it_says(refiner):
     later = refiner(texts=[text(1), text(2, from_frame=9)]).refine(PREVIEW)
     changed = np.abs(alone.astype(int) - later).max(axis=(1, 2, 3))
     assert changed[-1] > 0
-    assert np.array_equal(later, by_diagonals(refiner(texts=[text(2, from_frame=9), text(1)]), PREVIEW))
+    assert np.array_equal(later, tile_by_tile(refiner(texts=[text(2, from_frame=9), text(1)]), PREVIEW))
 
 
 def test_progress_counts_the_looks_of_the_network_and_may_stop_the_work(refiner):
     seen = []
-    refiner().run(0, PREVIEW[:6], on_step=lambda *progress: seen.append(progress))
+    refiner().run(FIRST, PREVIEW[:6], on_step=lambda *progress: seen.append(progress))
     assert seen == [(1, 1)]
 
     def stop(done, of):
         raise KeyboardInterrupt
 
-    _, state = refiner().run(0, PREVIEW[:6])
+    _, state = refiner().run(FIRST, PREVIEW[:6])
     before = save(state)
     with pytest.raises(KeyboardInterrupt):
-        refiner().run(1, PREVIEW[6:10], state, on_step=stop)
+        refiner().run(Tile(1, 0), PREVIEW[6:10], state, on_step=stop)
     assert save(state) == before
 
 
 def test_frames_and_states_that_do_not_fit_are_refused(refiner):
     with pytest.raises(ValueError, match="takes frames 0 to 6, not 5"):
-        refiner().run(0, PREVIEW[:5])
+        refiner().run(FIRST, PREVIEW[:5])
     with pytest.raises(ValueError, match="without a state"):
-        refiner().run(1, PREVIEW[6:10])
+        refiner().run(Tile(1, 0), PREVIEW[6:10])
+    with pytest.raises(ValueError, match="takes frames from 2 tiles, not 0"):
+        refiner(bands=3).run(Tile(1, 1), PREVIEW[:0])
 
 
 class Elsewhere:
@@ -199,7 +208,7 @@ def test_networks_are_handed_a_window_at_a_time_and_nothing_stays_with_them(unet
         far, beside, LogSNRCosineSchedule(), [text(1)], num_frames=39, height=16, width=16, seed=1, settings=SETTINGS
     )
     state = None
-    for j in range(refiner.diagonals):
-        _, state = refiner.run(j, frames[slice(*refiner.enters(j))], state)
+    for tile in refiner.tiling.tiles:
+        _, state = refiner.run(tile, frames[slice(*refiner.enters(tile))], state)
         assert all(tensor.device.type == "cpu" for tensor in state.values())
     assert max(far.frames) == SETTINGS.window_frames and max(beside.frames) <= SETTINGS.vae_batch

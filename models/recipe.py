@@ -155,12 +155,9 @@ class Recipe:
     def _refine(self, unit: Unit, loaded: Mapping[str, State], on_step: OnStep) -> tuple[np.ndarray, State]:
         """One tile of refinement; `loaded` holds the one before it, what feeds it, and the chunks it takes in."""
         refiner = self.refiner()
-        tiling = refiner.tiling
-        tile = tiling.tiles[unit.index]
-        before, *feeds = (
-            None if other is None else loaded[units.unit_key(Stage.REFINE, tiling.tiles.index(other))]
-            for other in (tiling.before(tile), *tiling.feeds(tile))
-        )
+        tile = refiner.tiling.tiles[unit.index]
+        feeds = [left for key, left in loaded.items() if units.stage_of(key) is Stage.REFINE]
+        before = feeds.pop(0) if refiner.tiling.before(tile) else None
         first, stop = refiner.enters(tile)
         entering = np.empty((0, self.model.size.height, self.model.size.width, 3), np.uint8)
         if chunks := {key: left for key, left in loaded.items() if units.stage_of(key).is_chunk}:

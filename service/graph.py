@@ -35,6 +35,10 @@ class WorkGraph:
             for before in awaits:
                 self._opens[before].append((position, len(awaits)))
 
+    def awaited(self, position: int) -> tuple[int, ...]:
+        """The units that this one waits for."""
+        return self._awaits[position]
+
     def opens(self, position: int) -> list[tuple[int, int]]:
         """The units that wait for this one, and for how many each waits in all."""
         return self._opens[position]

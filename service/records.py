@@ -37,6 +37,10 @@ _CHANGING: dict[str, Callable[[str], Any]] = {
 }
 
 
+#: What records of version 1 say too, of the one unit that could be in work.
+_GONE = ("attempts", "worker", "step", "steps")
+
+
 def record_of(job: Job) -> str:
     """What is kept of a job as it was submitted; what changes is kept beside it, and what is not said is left out."""
     return job.model_dump_json(exclude={*_CHANGING}, exclude_none=True)
@@ -52,6 +56,8 @@ def read_job(row: Mapping[str, str]) -> Job:
                 f"The record of this video is of version {version}, and this process reads up to {SCHEMA_VERSION}: "
                 f"it is of an older release than the one that ordered the video, and must be upgraded."
             )
+        if version < 2:
+            record = {name: value for name, value in record.items() if name not in _GONE}
         if "prompts" in row:  # the job was steered
             record["generation"]["prompts"] = json.loads(row["prompts"])
         changed = {name: read(row[name]) for name, read in _CHANGING.items() if name in row}

@@ -187,7 +187,7 @@ class Store:
         Raises `UnreadableRecord` where a newer release ordered the video.
         """
         while found := self._db.run("claim", worker_id, self._lease_ms, ids.new("evt")):
-            (job_id, flat, position, attempt), row = found, as_mapping(found[1])
+            (job_id, _, position, attempt), row = found, as_mapping(found[1])
             if position < 0:
                 self._tell_front(read_job(row))
                 continue

@@ -91,11 +91,11 @@ def test_a_worker_that_is_killed_changes_no_frame(
     until(lambda: is_over or one(grounds, video).fence > before.fence, "another worker")
     waited_s = time.monotonic() - died
     assert waited_s < TTL_S + SWEEP_S + SLACK_S
-    if before.worker:  # it held a unit
+    if before.working:  # it held a unit
         record_property(f"a killed worker's unit is another's (lease {TTL_S:g} s, sweep {SWEEP_S:g} s)", waited_s)
     assert grounds.finished(video).frame_hashes == undisturbed.frame_hashes
     fate = grounds.fates()[video]
-    assert [done.unit for done in fate.committed] == fate.units
+    assert [done.unit for done in fate.committed] == list(fate.awaits)
     assert len({done.worker_id for done in fate.committed[: before.units_done]}) <= 1  # nobody made those again
     assert one(grounds, video).fence <= UNITS + 1
 
@@ -107,7 +107,7 @@ def test_a_worker_that_was_asleep_changes_nothing_when_it_wakes(
     told = other.log.stat().st_size
     video = grounds.submit(steps=20)
     begun = random.Random(seed).randrange(3)
-    until(lambda: one(grounds, video).units_done == begun and one(grounds, video).worker, f"unit {begun}")
+    until(lambda: one(grounds, video).units_done == begun and one(grounds, video).working, f"unit {begun}")
     other.pause()
     resting.resume()
     frames = grounds.finished(video).frame_hashes
@@ -135,8 +135,8 @@ def test_a_wake_up_that_comes_twenty_times_is_one_video(grounds: Grounds, worker
     queue.Waker(app).wake(20)
     grounds.finished(video)
     fate = grounds.fates()[video]
-    assert [done.unit for done in fate.committed] == fate.units
-    assert one(grounds, video).fence == len(fate.units)  # each was claimed once
+    assert [done.unit for done in fate.committed] == list(fate.awaits)
+    assert one(grounds, video).fence == len(fate.awaits)  # each was claimed once
     app.close()
 
 
@@ -146,13 +146,13 @@ def test_a_worker_that_is_asked_to_leave_gives_its_unit_back_at_once(
     """P15."""
     video = grounds.submit(num_frames=40, steps=20, refine=False)
     begun = random.Random(seed).randrange(3)
-    until(lambda: one(grounds, video).units_done == begun and one(grounds, video).worker, f"unit {begun}")
+    until(lambda: one(grounds, video).units_done == begun and one(grounds, video).working, f"unit {begun}")
     assert other.stop() == 0
     before = one(grounds, video)
-    assert before.worker is None and before.attempts == 0 and not before.state.is_terminal
+    assert not before.working and not before.state.is_terminal
     resting.resume()
     asked = time.monotonic()
-    until(lambda: one(grounds, video).worker, "another worker")
+    until(lambda: one(grounds, video).working, "another worker")
     waited_s = time.monotonic() - asked
     assert waited_s < 1 + SLACK_S
     record_property("a unit that was given back is another's", waited_s)

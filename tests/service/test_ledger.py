@@ -79,7 +79,7 @@ def test_a_video_in_the_making_goes_on_with_what_was_filed(
     lose(client, ledger)
     assert outcomes(ledger) == {job.id: "goes on"}
     again = store.get("tenant_A", job.id)
-    assert (again.state, again.units_done, again.worker, again.attempts) == (JobState.QUEUED, 1, None, 0)
+    assert (again.state, again.units_done, again.ready, again.working) == (JobState.QUEUED, 1, None, {})
     assert again.generation.prompts == steered.generation.prompts
     assert again.fence > held.fence + 1000  # what the lost worker still stores has a name of its own
     assert finish(store).state == JobState.COMPLETED

@@ -25,7 +25,7 @@ from service.jobs import UnitDone
 from service.keys import key
 from service.records import read_job
 from service.settings import Settings
-from tests.support.grounds import Grounds
+from tests.support.grounds import Grounds, awaits
 from tests.support.history import TERMINAL, Fate, History
 from tests.support.house import PROMPT
 from tests.support.receiver import Receiver
@@ -183,9 +183,8 @@ class Orders(threading.Thread):
                 if job.state.is_terminal:
                     rows: Any = self._client.xrange(key("events", video))
                     committed: Any = self._client.lrange(key("committed", video), 0, -1)
-                    units = [unit.key for unit in job.work()]
                     done = [UnitDone.model_validate_json(line) for line in committed]
-                    return Fate(str(job.state), done, units, [told["type"] for _, told in rows])
+                    return Fate(str(job.state), done, awaits(job), [told["type"] for _, told in rows])
         raise AssertionError(f"{video} had no end within {ENDED_WITHIN_S:g} s")
 
     def _error(self, video: str) -> Any:

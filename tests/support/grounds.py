@@ -93,7 +93,7 @@ class Grounds(House):
             job.id: Fate(
                 status=str(job.state),
                 committed=self.store.committed(job.id),
-                units=[unit.key for unit in job.work()],
+                awaits=awaits(job),
                 events=self.events(job.id),
             )
             for job in self.jobs().values()
@@ -108,6 +108,12 @@ class Grounds(House):
             return False
 
         until(ended, "the end of every video", seconds)
+
+
+def awaits(job: Job) -> dict[str, list[str]]:
+    """The units of a job in the order of the plan, and those that each waits for."""
+    graph = job.graph()
+    return {unit.key: [graph.work[p].key for p in graph.awaited(at)] for at, unit in enumerate(graph.work)}
 
 
 def is_open(port: int) -> bool:

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -37,7 +36,7 @@ class Fate:
 
     status: str
     committed: list[UnitDone]
-    units: list[str]  # of its plan
+    awaits: dict[str, list[str]]  # unit -> those that it waits for, in the order of the plan
     events: list[str]  # kinds, as they were told
 
 
@@ -106,8 +105,14 @@ def troubles(video: str, fate: Fate) -> Iterable[str]:
     if twice:
         yield f"{video} told {twice} more than once"
     made = [done.unit for done in fate.committed]
-    if made != fate.units[: len(made)] or (fate.status == "completed" and made != fate.units):
-        yield f"{video} is {fate.status} with {made} of {fate.units}"
-    fences: list[Any] = [done.fence for done in fate.committed]
-    if fences != sorted(set(fences)):
-        yield f"{video} was committed under the fences {fences}"
+    if len(made) != len(set(made)):
+        yield f"{video} has units that were committed twice: {made}"
+    if not set(made) <= set(fate.awaits) or (fate.status == "completed" and set(made) != set(fate.awaits)):
+        yield f"{video} is {fate.status} with {made} of {list(fate.awaits)}"
+    fences = {done.unit: done.fence for done in fate.committed}
+    if len(set(fences.values())) != len(fences):
+        yield f"{video} has units that were committed under one fence: {fences}"
+    for unit, fence in fences.items():  # each was claimed after all that it waits for were done
+        early = [before for before in fate.awaits.get(unit, ()) if fences.get(before, fence) >= fence]
+        if early:
+            yield f"{video} has {unit} under fence {fence}, and what it waits for under {early}: {fences}"

@@ -95,11 +95,16 @@ def make_busy(client: redis.Redis, settings: Settings) -> dict[str, Any]:
         work(1)
         held = store.claim_next("worker_lost")
         assert held is not None and held.job.id == made
+        refined = order(refine={"steps": 2})
+        work(2)
+        at_once = [store.claim_next(f"worker_{n}") for n in range(2)]
+        assert [claim.stage for claim in at_once if claim and claim.job.id == refined] == ["refine", "stream"]
         waiting = order(priority=2)
         again = {"Idempotency-Key": "the-same"}
         answer = api.post("/v1/videos", json=ORDER, headers=again)
         videos = {video["id"]: video["status"] for video in api.get("/v1/videos").json()["data"]}
-        expected = {finished: "completed", branch["id"]: "cancelled", failed: "failed", made: "in_progress"}
+        expected = {finished: "completed", branch["id"]: "cancelled", failed: "failed"}
+        expected |= dict.fromkeys((made, refined), "in_progress")
         assert videos == expected | {waiting: "queued", answer.json()["id"]: "queued"}
     return {"token": token, "videos": videos, "idempotency": {"key": "the-same", "video": answer.json()["id"]}}
 

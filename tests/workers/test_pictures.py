@@ -91,7 +91,7 @@ def test_a_picture_that_is_not_what_it_was_fails_the_job_at_once(shop: Workshop,
     shop.store.submit(job)
     failed = render_next(shop)
     assert failed and failed.state == JobState.FAILED and failed.error
-    assert failed.error.code == "image_lost" and failed.attempts <= 1
+    assert failed.error.code == "image_lost" and failed.fence == 1
     assert job.tenant not in failed.error.message
 
 

@@ -133,7 +133,7 @@ def test_a_unit_given_back_is_no_attempt(shop: DrawingShop, new_shop: NewShop) -
     shop.before = lambda unit: shop.draining.set()
     render_next(shop)
     back = shop.store.get(job.tenant, job.id)
-    assert (back.state, back.attempts, back.units_done) == (JobState.IN_PROGRESS, 0, 0)
+    assert (back.state, back.working, back.ready, back.units_done) == (JobState.IN_PROGRESS, {}, (0,), 0)
     work(new_shop())
     assert shop.store.get(job.tenant, job.id).state is JobState.COMPLETED
 

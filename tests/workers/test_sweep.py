@@ -15,13 +15,13 @@ from celery import Celery
 from service import queue
 from service.errors import NotFound, StoreUnavailable
 from service.keys import key
+from service.queue import waiting
 from service.settings import Settings
 from service.store import Store
 from tests.support.servers import free_port
 from tests.workers.conftest import DrawingShop, make_job
 from workers import courier, renderer
 from workers.render import render_next
-from service.queue import waiting
 from workers.sweep import Sweeper, sweep
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from models import catalog, systems, units
 from models.model import CatalogError, Model
@@ -174,14 +174,16 @@ class Ancestry(Record):
     video: str
     at_frame: int = 0
     chunks: int = 0
-    diagonals: int = 0  # tiles of refinement, which in records of version 1 are whole diagonals
+    tiles: int = Field(
+        default=0, validation_alias=AliasChoices("tiles", "diagonals")
+    )  # as records of version 1 call them
     interpolated: int = 0
     upscaled: int = 0
 
     def has(self, unit: Unit) -> bool:
         """Whether a unit of the plan is shared, and so need not be made."""
         shared = {
-            Stage.REFINE: self.diagonals,
+            Stage.REFINE: self.tiles,
             Stage.INTERPOLATE: self.interpolated,
             Stage.UPSCALE: self.upscaled,
             Stage.FINISH: 0,

@@ -101,19 +101,19 @@ def _heir(kind: str, parent: Job, committed: Sequence[UnitDone], generation: Gen
     done = {unit.unit: unit for unit in committed}
     alike = [unit for key, unit in ours.items() if key in done and key in theirs and _same(unit, theirs[key])]
     chunks = _prefix([unit for unit in alike if unit.stage.is_chunk and unit.first_frame + unit.num_frames <= at])
-    diagonals = _prefix([unit for unit in alike if unit.stage is Stage.REFINE and _reads(unit, chunks, ours)])
-    smoother = _made_of(Stage.INTERPOLATE, alike, {*chunks, *diagonals})
-    larger = _made_of(Stage.UPSCALE, alike, {*chunks, *diagonals, *smoother})
+    tiles = _made_of(Stage.REFINE, alike, chunks)
+    smoother = _made_of(Stage.INTERPOLATE, alike, {*chunks, *tiles})
+    larger = _made_of(Stage.UPSCALE, alike, {*chunks, *tiles, *smoother})
     ancestry = Ancestry(
         kind=kind,  # type: ignore[arg-type]
         video=parent.id,
         at_frame=at,
         chunks=len(chunks),
-        diagonals=len(diagonals),
+        tiles=len(tiles),
         interpolated=len(smoother),
         upscaled=len(larger),
     )
-    shared = (*chunks, *diagonals, *smoother, *larger)
+    shared = (*chunks, *tiles, *smoother, *larger)
     return Heir(generation, ancestry, tuple(done[unit.key] for unit in shared))
 
 
@@ -121,16 +121,14 @@ def _same(one: Unit, other: Unit) -> bool:
     return (one.first_frame, one.num_frames, one.needs) == (other.first_frame, other.num_frames, other.needs)
 
 
-def _reads(unit: Unit, chunks: Sequence[Unit], plan: Mapping[str, Unit]) -> bool:
-    """Whether a diagonal takes in shared chunks, and a whole window of them."""
-    takes_in = [key for key in unit.needs if plan[key].stage.is_chunk]
-    return bool(takes_in) and set(takes_in) <= {chunk.key for chunk in chunks}
-
-
 def _made_of(stage: Stage, alike: Sequence[Unit], shared: Collection[Unit]) -> list[Unit]:
-    """The first units of a stage that are made of nothing but shared ones."""
-    known = {unit.key for unit in shared}
-    return _prefix([unit for unit in alike if unit.stage is stage and set(unit.needs) <= known])
+    """The first units of a stage that are made of nothing but shared ones, and of each other."""
+    known, made = {unit.key for unit in shared}, list[Unit]()
+    for unit in alike:
+        if unit.stage is stage and known.issuperset(unit.needs):
+            known.add(unit.key)
+            made.append(unit)
+    return _prefix(made)
 
 
 def _prefix(units: list[Unit]) -> list[Unit]:

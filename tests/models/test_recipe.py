@@ -72,7 +72,10 @@ def requests(draw):
         num_frames=frames,
         seed=draw(st.integers(0, 2**31)),
         steps=draw(st.integers(1, 2)),
-        refine=draw(st.none() | st.builds(RefineOptions, steps=st.integers(1, 3), strength=st.just(0.3))),
+        refine=draw(
+            st.none()
+            | st.builds(RefineOptions, steps=st.integers(1, 3), strength=st.just(0.3), bands=st.integers(1, 3))
+        ),
         prompts=draw(st.just(()) | st.tuples(st.tuples(st.integers(0, frames), st.just("a blue star moving up")))),
     )
 

@@ -108,7 +108,7 @@ def make_job(num_frames: int = 32, *, refined: bool = False, **changes: Any) -> 
         steps=2,
         guidance_scale=2.0,
         anchor_guidance_scale=2.0,
-        refine=Refine(steps=2, strength=0.5) if refined else None,
+        refine=Refine(steps=2, strength=0.5, bands=2) if refined else None,
     ).model_copy(update=changes)
     job_id, tenant = ids.new("video"), ids.new("tenant")
     return Job(id=job_id, tenant=tenant, created_at=0, generation=generation, units_total=len(generation.plan()))

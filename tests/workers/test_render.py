@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
 from models.model import CatalogError, CheckpointError
-from models.units import Unit
+from models.units import Stage, Unit
 from service import jobs
 from service.database import connect
 from service.errors import StorageUnavailable, StoreUnavailable, UnreadableRecord
@@ -69,6 +70,49 @@ def test_workers_taking_turns_make_the_frames_that_one_makes(
     shared, _ = shop.store.submit(make_job(40, refined=True))
     work(new_shop(), new_shop(), new_shop())
     assert frames_of(shop, shared, tmp_path) == frames_of(shop, alone, tmp_path)
+
+
+def test_workers_have_units_of_one_video_at_once(shop: DrawingShop, new_shop: NewShop, tmp_path: Path) -> None:
+    """Streaming and both bands of refinement; the video is the one that a worker alone makes."""
+    crew, in_work, seen = [new_shop() for _ in range(3)], list[Stage](), set[tuple[Stage, ...]]()
+
+    def note(unit: Unit) -> None:
+        in_work.append(unit.stage)
+        time.sleep(0.1 if unit.stage is Stage.REFINE else 0)
+        seen.add(tuple(sorted(in_work)))
+        in_work.remove(unit.stage)
+
+    def take_part(worker: DrawingShop) -> None:
+        worker.before = note
+        while not shop.store.get(job.tenant, job.id).state.is_terminal:
+            render_next(worker)
+
+    job, _ = shop.store.submit(make_job(80, refined=True))
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(take_part, crew))
+    assert {(Stage.REFINE, Stage.REFINE), (Stage.REFINE, Stage.STREAM)} <= seen
+    assert {done.worker_id for done in shop.store.committed(job.id)} == {worker.worker_id for worker in crew}
+    alone, _ = shop.store.submit(make_job(80, refined=True))
+    work(shop)
+    assert frames_of(shop, job, tmp_path) == frames_of(shop, alone, tmp_path)
+
+
+def test_a_video_that_ends_in_one_workers_hands_is_dropped_by_the_others(shop: DrawingShop, new_shop: NewShop) -> None:
+    job, _ = shop.store.submit(make_job(40, refined=True))
+    for _ in range(2):
+        render_next(shop)
+    other = new_shop()
+    other.before = lambda unit: shop.store.cancel(job.tenant, job.id) and time.sleep(1.2 * CANCEL_LATENCY_S)
+
+    def meanwhile(unit: Unit) -> None:
+        assert (ended := render_next(other)) and ended.state is JobState.CANCELLED
+        time.sleep(1.2 * CANCEL_LATENCY_S)
+
+    shop.before = meanwhile
+    render_next(shop)
+    ended = shop.store.get(job.tenant, job.id)
+    assert ended.state is JobState.CANCELLED and ended.working == {} and len(shop.store.committed(job.id)) == 2
+    assert render_next(shop) is None
 
 
 def test_two_videos_are_made_in_turns(shop: DrawingShop) -> None:

@@ -93,12 +93,12 @@ def test_a_branchs_seed_begins_where_it_leaves(api: TestClient, store: Store, te
     assert made.seed == 5 and [(at.at_frame, at.seed) for at in made.seeds] == [(24, 9)]
 
 
-def test_a_refined_branch_shares_the_diagonals_that_see_nothing_of_it(api: TestClient, store: Store) -> None:
+def test_a_refined_branch_shares_the_tiles_that_see_nothing_of_it(api: TestClient, store: Store) -> None:
     parent = order(api, num_frames=56, refine={"steps": 2})
     finish(store)
     child = api.post(f"/v1/videos/{parent['id']}/branch", json={"at_seconds": 5, "seed": 9}).json()
     shared = committed(store, child["id"])
-    assert [unit for unit in shared if unit.startswith("refine")] == ["refine-00000", "refine-00001"]
+    assert [unit for unit in shared if unit.startswith("refine")] == [f"refine-0000{tile}" for tile in range(3)]
     finish(store)
     assert api.get(f"/v1/videos/{child['id']}").json()["status"] == "completed"
 

@@ -1,7 +1,9 @@
 """The wake-up calls between processes: Celery, with no truth in its messages.
 
 A message says "there may be work"; what the work is, the store knows. Lost or doubled messages are harmless,
-and no result is kept. Tasks are sent by name: the service never imports the workers.
+and no result is kept. So none is acknowledged: an acknowledgement that is lost with the connection would leave its
+worker waiting for ever for leave to take the next one (kombu 5.7). Tasks are sent by name: the service never imports
+the workers.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import logging
 from typing import Any
 
 from celery import Celery
+from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from service.database import failures
@@ -19,7 +22,6 @@ from service.settings import Settings
 RENDER, DELIVER, SWEEP = "longtake.render", "longtake.deliver", "longtake.sweep"
 RENDER_QUEUE, DELIVER_QUEUE = "render", "deliver"
 QUEUE_OF = {RENDER: RENDER_QUEUE, DELIVER: DELIVER_QUEUE, SWEEP: DELIVER_QUEUE}
-VISIBILITY_TIMEOUT_S = 3600
 ENOUGH = 16  # wake-ups that wait: more of them would only pile up
 _KEY_PREFIX = "longtake:celery:"
 
@@ -33,8 +35,7 @@ def make_celery(settings: Settings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
-        task_acks_late=True,
-        task_reject_on_worker_lost=True,
+        task_queues=[Queue(name, no_ack=True) for name in (RENDER_QUEUE, DELIVER_QUEUE)],
         task_routes={name: {"queue": queue} for name, queue in QUEUE_OF.items()},
         task_publish_retry=False,
         worker_prefetch_multiplier=1,
@@ -45,8 +46,6 @@ def make_celery(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_enable_remote_control=False,  # nobody who can write to Redis commands a worker
         broker_connection_retry_on_startup=True,
-        visibility_timeout=VISIBILITY_TIMEOUT_S,
-        result_backend_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S},
         broker_transport_options=_transport(settings),
     )
     return app
@@ -54,14 +53,11 @@ def make_celery(settings: Settings) -> Celery:
 
 def _transport(settings: Settings) -> dict[str, Any]:
     return {
-        "visibility_timeout": VISIBILITY_TIMEOUT_S,
         "global_keyprefix": _KEY_PREFIX,
         "socket_connect_timeout": settings.redis_timeout_s,
         "socket_timeout": settings.redis_timeout_s + 2,  # longer than the second that a consumer blocks for
         "connect_retries_timeout": 1.0,  # a request does not wait for a broker that is away
         "interval_start": 0.1,
-        "unacked_restore_interval": 1,  # together: what a dead worker held is restored within seconds,
-        "unacked_restore_throttle": 1,  # not after 100 s
     }
 
 

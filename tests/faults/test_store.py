@@ -132,6 +132,18 @@ def test_an_order_whose_api_died_before_it_answered_is_made_once(grounds: Ground
     assert again.json()["id"] == video and again.headers["idempotency-replayed"] == "true"
 
 
+def test_a_worker_takes_up_work_after_every_loss_of_the_store(grounds: Grounds, crew: Crew, seed: int) -> None:
+    """P14: the store dies at any moment of a unit, and of what its worker does between two, again and again."""
+    rng = random.Random(seed)
+    for number in range(5):
+        videos = [order(grounds.http, f"again-{seed}-{number}-{n}", num_frames=24).json()["id"] for n in range(3)]
+        time.sleep(rng.uniform(0, 1))
+        grounds.valkey.kill()
+        grounds.valkey.start()
+        until(grounds.answers, "the API", 20)
+        assert {grounds.ended(video, 30)["status"] for video in videos} == {"completed"}
+
+
 def test_a_store_begun_elsewhere_from_a_copy_of_its_files_goes_on(grounds: Grounds, crew: Crew, seed: int) -> None:
     """P22: with what was acknowledged, and what was half made."""
     videos = [order(grounds.http, f"moved-{seed}-{number}", num_frames=24).json()["id"] for number in range(4)]

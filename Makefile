@@ -6,7 +6,7 @@ READY  := .venv/.ready
 S3     := .cache/s3-server/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test faults lint fmt train bench bench-gpu bench-api soak screenshots s3-server lock clean
+.PHONY: help setup demo serve test faults lint fmt train bench bench-gpu bench-api bench-scaling soak screenshots s3-server lock clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -30,7 +30,7 @@ test: setup s3-server lint ## Everything that can be checked on this machine
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 faults: setup s3-server ## Every experiment that could break a promise, with 20 seeds; then 200 videos through five kills (hours)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults --seeds 20
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder tests/faults --seeds 20
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults/test_acknowledged.py --seeds 1 --jobs 200
 
 lint: setup      ## Style, types, floors
@@ -54,6 +54,9 @@ bench-gpu: setup ## What every memory preset takes on this GPU: memory, seconds 
 
 bench-api: setup ## What the API carries: orders a second, 10,000 that wait, 1,000 streams, short behind long (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.api_load
+
+bench-scaling: setup ## How much sooner two and four workers make one long video, and what the scheduler takes (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.scaling
 
 soak: setup s3-server ## Half an hour of orders with a fault every 20 s: what grows, what is lost (--minutes, --seed, --out)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak

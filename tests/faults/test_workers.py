@@ -33,11 +33,11 @@ BOUNDARIES = [
     "claim_next:after:1",  # it has the first unit, and has begun nothing
     "put:after:4",  # a segment is stored, its state is not
     "get:before:1",  # in the finishing
-    "put:before:15",  # the joined video is not stored
+    "put:before:16",  # the joined video is not stored
 ]
 Told = Callable[[str, object], None]  # what `record_property` does
 #: How often each of these is called for that video.
-CALLS = {"claim_next": UNITS, "commit": UNITS, "put": 16}
+CALLS = {"claim_next": UNITS, "commit": UNITS, "put": 17}
 
 
 @pytest.fixture(scope="module")

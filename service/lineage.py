@@ -6,7 +6,7 @@ functions of jobs; knows nothing of HTTP, Redis or tensors.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from models.model import Model

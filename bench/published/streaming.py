@@ -1,0 +1,212 @@
+"""A streaming chunk beside the published code's: `python -m bench.published.streaming CHECKOUT [--widths 64 128]`.
+
+CHECKOUT: see `bench.published.checkout`. Both have the same weights, drawn at random and converted from its names to
+ours, the same frames, prompt, anchor, steps and guidance; both take attention from torch, in float32, on the CPU. A
+width is that of the first level (320 published; 1, 2, 4, 4 times that in the levels). Steps are timed in turns, theirs
+and ours, so that whatever else the machine does falls on both; a chunk is 50 of them, what is made once, and decoding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from bench.published.checkout import Checkout, shaken
+from models.streaming_t2v.apm import AppearancePreservationModule
+from models.streaming_t2v.cam import ConditionalAttentionModule
+from models.streaming_t2v.convert import convert_checkpoint
+from models.streaming_t2v.unet import StreamingUNet3D
+
+STEPS, FRAMES, KNOWN = 50, 16, 8
+TOKENS, IMAGE_TOKENS, TOKEN_DIM = 77, 16, 1024
+Step = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Seconds of theirs and of ours."""
+
+    width: int
+    side: int  # of the latents
+    step_s: tuple[float, float]
+    chunk_s: tuple[float, float]
+    difference: float  # the largest, of predictions of about unit variance
+
+    @property
+    def step_ratio(self) -> float:
+        return self.step_s[0] / self.step_s[1]
+
+    @property
+    def chunk_ratio(self) -> float:
+        return self.chunk_s[0] / self.chunk_s[1]
+
+
+class Given:
+    """What both are given: two branches of guidance, of one chunk."""
+
+    def __init__(self, side: int):
+        draw = torch.Generator().manual_seed(0)
+        self.latents = torch.randn(1, 4, FRAMES, side, side, generator=draw).repeat(2, 1, 1, 1, 1)
+        self.text = torch.randn(2, TOKENS, TOKEN_DIM, generator=draw)
+        self.anchor = torch.randn(2, TOKEN_DIM, generator=draw)
+        self.frames = torch.randn(1, KNOWN, 3, 8 * side, 8 * side, generator=draw).clamp(-1, 1)
+        self.t = torch.tensor(501)
+
+
+def theirs(networks: dict[str, Any], given: Given) -> Step:
+    """One evaluation as their loop makes it; image tokens are made once a chunk, as there."""
+    tokens = torch.cat([given.text, networks["resampler"](given.anchor.unsqueeze(1))], dim=1)
+    frames = given.frames.repeat(2, 1, 1, 1, 1).flatten(0, 1)
+
+    def step() -> Tensor:
+        skips, middle = networks["unet"](
+            given.latents, given.t, encoder_hidden_states=tokens, controlnet_cond=frames, return_dict=False
+        )
+        made = networks["base_model"](
+            given.latents,
+            given.t,
+            encoder_hidden_states=tokens,
+            down_block_additional_residuals=skips,
+            mid_block_additional_residual=middle,
+        )
+        sample: Tensor = made.sample
+        return sample
+
+    return step
+
+
+def ours(networks: dict[str, Any], given: Given) -> Step:
+    """The same as `models.streaming_t2v.streamer` makes it."""
+    unet, cam = networks["unet"], networks["cam"]
+    context = unet.anchored_context(given.text, networks["apm"](given.anchor))
+    heard, embedded = cam.context(given.text), cam.embed(given.frames).repeat(2, 1, 1, 1)
+
+    def step() -> Tensor:
+        memory = cam(given.latents, given.t, heard, embedded)
+        sample: Tensor = unet(given.latents, given.t, context, None, memory).sample
+        return sample
+
+    return step
+
+
+def converted(networks: dict[str, Any], config: dict[str, Any], side: int) -> dict[str, Any]:
+    """Our networks with the weights of theirs."""
+    released = {f"{prefix}.{key}": value for prefix, net in networks.items() for key, value in net.state_dict().items()}
+    config = {**config, "sample_size": side}
+    configs: dict[str, dict[str, Any]] = {
+        "unet": {**config, "num_text_tokens": TOKENS, "num_image_tokens": IMAGE_TOKENS},
+        "cam": {**config, "num_conditioning_frames": KNOWN},
+        "apm": {"embedding_dim": TOKEN_DIM, "num_image_tokens": IMAGE_TOKENS, "token_dim": TOKEN_DIM},
+    }
+    classes = {"unet": StreamingUNet3D, "cam": ConditionalAttentionModule, "apm": AppearancePreservationModule}
+    weights, made = convert_checkpoint(released, configs), {}
+    for name, make in classes.items():
+        made[name] = make(**configs[name])
+        made[name].load_state_dict(weights[name])
+        made[name].eval().requires_grad_(False)
+    return made
+
+
+def vae_of(width: int) -> AutoencoderKL:
+    """Stable Diffusion's, as much narrower as the network is."""
+    levels = [max(32, times * 128 * width // 320 // 32 * 32) for times in (1, 2, 4, 4)]
+    kinds = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    return AutoencoderKL(block_out_channels=levels, layers_per_block=2, latent_channels=4, **kinds).eval()
+
+
+@torch.no_grad()
+def measured(checkout: Checkout, width: int, side: int, rounds: int) -> Row:
+    config = {
+        "block_out_channels": (width, 2 * width, 4 * width, 4 * width),
+        "layers_per_block": 2,
+        "cross_attention_dim": TOKEN_DIM,
+        "attention_head_dim": 64,
+        "norm_num_groups": 32,
+    }
+    networks = checkout.networks(config, TOKEN_DIM, TOKEN_DIM)
+    for seed, network in enumerate(networks.values()):
+        shaken(network, seed)
+    given, vae = Given(side), vae_of(width)
+    pair: list[Step] = []
+    once: list[float] = []
+    for prepare, of in ((theirs, networks), (ours, converted(networks, config, side))):
+        seconds, step = timed(lambda prepare=prepare, of=of: prepare(of, given))  # type: ignore[misc]
+        once.append(seconds)
+        pair.append(step)
+    first, second = (step() for step in pair)
+    steps = [median(seconds) for seconds in in_turns(pair, rounds)]
+    decodings = [lambda n=n: vae.decode(given.latents[0, :, :n].transpose(0, 1)).sample for n in (FRAMES, KNOWN)]
+    decoding = [min(seconds) for seconds in in_turns(decodings, 2)]
+    chunks = [a + STEPS * b + c for a, b, c in zip(once, steps, decoding, strict=True)]
+    difference = (first - second).abs().max().item()
+    return Row(width, side, (steps[0], steps[1]), (chunks[0], chunks[1]), difference)
+
+
+def timed(do: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.perf_counter()
+    made = do()
+    return time.perf_counter() - began, made
+
+
+def in_turns(pair: list[Step], rounds: int) -> list[list[float]]:
+    """Seconds of each, taken in turns."""
+    seconds: list[list[float]] = [[] for _ in pair]
+    for _ in range(rounds):
+        for taken, step in zip(seconds, pair, strict=True):
+            taken.append(timed(step)[0])
+    return seconds
+
+
+def table(rows: list[Row]) -> Table:
+    shown = Table(title="A streaming chunk: the published code's, and this one's")
+    for name in ("width", "latents", "step: theirs", "ours", "times", "chunk: theirs", "ours", "times", "difference"):
+        shown.add_column(name, justify="right")
+    for row in rows:
+        steps = (f"{row.step_s[0]:.2f} s", f"{row.step_s[1]:.2f} s", f"{row.step_ratio:.2f}")
+        chunks = (f"{row.chunk_s[0]:.0f} s", f"{row.chunk_s[1]:.0f} s", f"{row.chunk_ratio:.2f}")
+        shown.add_row(str(row.width), f"{row.side}x{row.side}", *steps, *chunks, f"{row.difference:.1e}")
+    return shown
+
+
+def main(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", type=Path, help="the published repository, on its branch StreamingModelscope")
+    parser.add_argument("--widths", nargs="+", type=int, default=[64, 128], help="of the first level")
+    parser.add_argument("--side", type=int, default=16, help="of the latents; published: 32")
+    parser.add_argument("--rounds", type=int, default=5, help="steps of each that are timed")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    asked = parser.parse_args(words)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    try:
+        checkout = Checkout(asked.checkout)
+    except FileNotFoundError as error:
+        sys.exit(str(error))
+    rows = [measured(checkout, width, asked.side, asked.rounds) for width in asked.widths]
+    Console(width=130).print(table(rows))
+    if asked.json:
+        report = {
+            "command": shlex.join(["python", "-m", "bench.published.streaming", *words]),
+            "date": time.strftime("%Y-%m-%d"),
+            "threads": torch.get_num_threads(),
+            "rows": [asdict(row) | {"step_ratio": row.step_ratio, "chunk_ratio": row.chunk_ratio} for row in rows],
+        }
+        asked.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

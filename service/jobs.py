@@ -174,9 +174,7 @@ class Ancestry(Record):
     video: str
     at_frame: int = 0
     chunks: int = 0
-    tiles: int = Field(
-        default=0, validation_alias=AliasChoices("tiles", "diagonals")
-    )  # as records of version 1 call them
+    tiles: int = Field(default=0, validation_alias=AliasChoices("tiles", "diagonals"))  # the latter in version 1
     interpolated: int = 0
     upscaled: int = 0
 

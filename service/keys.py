@@ -17,7 +17,7 @@ TEMPLATES = {
     "jobs": "longtake:jobs:{}",  # zset of a tenant's job ids, in order of id
     "live": "longtake:live:{}",  # set of a tenant's jobs that are not terminal
     "waiting": "longtake:waiting:{}",  # set of a tenant's jobs that no worker has begun
-    "working": "longtake:working:{}",  # set of a tenant's jobs with a unit in work
+    "working": "longtake:working:{}",  # set of a tenant's claims in work, "job/fence"
     "idempotency": "longtake:idempotency:{}:{}",  # hash: fingerprint and answer, by tenant and key
     "deadlines": "longtake:deadlines",  # zset: job by the time it must be done
     "expiries": "longtake:expiries",  # zset: job by the time it is deleted
@@ -30,7 +30,7 @@ TEMPLATES = {
     "share": "longtake:share",  # hash: tenant -> share, also of those that are not ready
     "clock": "longtake:clock",  # share of the tenant served last: where a newcomer begins
     "sequence": "longtake:sequence",  # counter behind `age`
-    "leases": "longtake:leases",  # zset: job in work, by the end of its lease
+    "leases": "longtake:leases",  # zset: claim in work, "job/fence", by the end of its lease
     # figures
     "counts": "longtake:counts",  # hash: state -> jobs now
     "outcomes": "longtake:outcomes",  # hash: "state|model" -> jobs ever

@@ -2,7 +2,7 @@
 
 `git clone -b StreamingModelscope https://github.com/Picsart-AI-Research/StreamingT2V` makes one; it needs einops too.
 Nothing of it is copied. What stands in here: a module that diffusers has moved, xFormers' attention by torch's own
-(the same products and sums), and three packages that only its image encoder and its training use.
+(the same products and sums), and packages that only its image encoder and its training use.
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ROOM = "t2v_enhanced.model.diffusers_conditional.models.controlnet"
+REFINER = "t2v_enhanced/thirdparty/modelscope/models/multi_modal/video_to_video/modules/unet_v2v.py"
+#: What it imports and does not use here, or what a line of torch stands in for.
+ABSENT = (
+    *("open_clip", "kornia", "pytorch_lightning", "xformers", "xformers.ops"),
+    *("fairscale", "fairscale.nn", "fairscale.nn.checkpoint", "rotary_embedding_torch"),
+)
 
 
 class Checkout:
@@ -33,6 +39,10 @@ class Checkout:
         self.ControlNetModel: Any = importlib.import_module(f"{ROOM}.controlnet").ControlNetModel
         self.UNet3DConditionModel: Any = importlib.import_module(f"{ROOM}.unet_3d_condition").UNet3DConditionModel
         self.Resampler: Any = importlib.import_module(f"{ROOM}.image_embedder").ImgEmbContextResampler
+        # by its file: the packages above it want all that ModelScope wants
+        loader = importlib.machinery.SourceFileLoader("unet_v2v", str(folder / REFINER))
+        self._refiner = types.ModuleType("unet_v2v")
+        loader.exec_module(self._refiner)
 
     def networks(self, config: dict[str, Any], token_dim: int, embedding_dim: int) -> dict[str, Any]:
         """Its three networks of a size, as its own configuration composes them: base_model, unet (CAM), resampler."""
@@ -68,12 +78,18 @@ class Checkout:
             )
         return {"base_model": base, "unet": cam, "resampler": resampler}
 
+    def refiner(self, width: int) -> Any:
+        """MS-Vid2Vid-XL's network of a width, as its class makes it."""
+        return self._refiner.Vid2VidSDUNet(dim=width)
+
 
 def _stand_in() -> None:
-    for name in ("open_clip", "kornia", "xformers", "xformers.ops", "pytorch_lightning"):
+    for name in ABSENT:
         module = types.ModuleType(name)
         module.__spec__ = importlib.machinery.ModuleSpec(name, None)
         sys.modules.setdefault(name, module)
+    sys.modules["fairscale.nn.checkpoint"].checkpoint_wrapper = lambda module: module  # type: ignore[attr-defined]
+    sys.modules["rotary_embedding_torch"].RotaryEmbedding = torch.nn.Module  # type: ignore[attr-defined]
     sys.modules["xformers"].ops = sys.modules["xformers.ops"]  # type: ignore[attr-defined]
     sys.modules["xformers.ops"].memory_efficient_attention = attention  # type: ignore[attr-defined]
     moved = "diffusers.models.transformer_temporal"

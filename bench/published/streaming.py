@@ -27,6 +27,7 @@ from rich.table import Table
 from torch import Tensor
 
 from bench.published.checkout import Checkout, shaken
+from bench.published.timing import in_turns, timed
 from models.streaming_t2v.apm import AppearancePreservationModule
 from models.streaming_t2v.cam import ConditionalAttentionModule
 from models.streaming_t2v.convert import convert_checkpoint
@@ -155,21 +156,6 @@ def measured(checkout: Checkout, width: int, side: int, rounds: int) -> Row:
     chunks = [a + STEPS * b + c for a, b, c in zip(once, steps, decoding, strict=True)]
     difference = (first - second).abs().max().item()
     return Row(width, side, (steps[0], steps[1]), (chunks[0], chunks[1]), difference)
-
-
-def timed(do: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.perf_counter()
-    made = do()
-    return time.perf_counter() - began, made
-
-
-def in_turns(pair: list[Step], rounds: int) -> list[list[float]]:
-    """Seconds of each, taken in turns."""
-    seconds: list[list[float]] = [[] for _ in pair]
-    for _ in range(rounds):
-        for taken, step in zip(seconds, pair, strict=True):
-            taken.append(timed(step)[0])
-    return seconds
 
 
 def table(rows: list[Row]) -> Table:

@@ -1,0 +1,135 @@
+"""A look at a refinement window beside the published code's: `python -m bench.published.refinement CHECKOUT`.
+
+CHECKOUT: see `bench.published.checkout`. The same weights, drawn at random and converted from its names to ours; 24
+frames, float32, on the CPU. Published, a square video is padded with black bars to 16:9 and all of it denoised, and
+guidance is two passes; here it is the video alone, in one. `--rows` is the height of the latents (90 published, and
+what becomes even like it: 18, 26, 34, …); the bars are left out where the numbers of both are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bench.published.checkout import Checkout, shaken
+from bench.published.timing import in_turns
+from models.refinement.guidance import guide
+from models.refinement.network import VideoRefinerUNet3D
+from models.released import vid2vid
+from models.released.weights import open_weights
+
+FRAMES, TOKENS, TOKEN_DIM = 24, 77, 1024
+SCALE, RESCALE = 7.5, 0.2
+T = torch.tensor([501])
+
+
+@dataclass(frozen=True)
+class Row:
+    """Seconds of a look with guidance, theirs and ours; without_bars_s: theirs, of the same pixels as ours."""
+
+    width: int
+    rows: int
+    theirs_s: float
+    without_bars_s: float
+    ours_s: float
+    difference: float
+
+    @property
+    def ratio(self) -> float:
+        return self.theirs_s / self.ours_s
+
+
+def theirs(network: Any, x: Tensor, texts: Tensor) -> Tensor:
+    """Guidance as their loop makes it: one pass after the other."""
+    cond, uncond = (network(x, T, y=text[None]) for text in (texts[1], texts[0]))
+    return guide(cond, uncond, scale=SCALE, rescale=RESCALE)
+
+
+def ours(network: Any, x: Tensor, texts: Tensor) -> Tensor:
+    """The same in one pass, as `models.refinement.refiner` makes it."""
+    uncond, cond = network(x.expand(2, -1, -1, -1, -1), T, texts).sample.split(1)
+    return guide(cond, uncond, scale=SCALE, rescale=RESCALE)
+
+
+def converted(network: torch.nn.Module) -> VideoRefinerUNet3D:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "refiner.safetensors"
+        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, file)
+        part = vid2vid.network(open_weights(file))
+        made = VideoRefinerUNet3D.from_config(part.model.config).eval().requires_grad_(False)
+        made.load_state_dict({key: part.read(key) for key in part.state_dict})
+    return made
+
+
+@torch.no_grad()
+def measured(checkout: Checkout, width: int, rows: int, rounds: int) -> Row:
+    published = shaken(checkout.refiner(width), seed=0)
+    own = converted(published)
+    draw = torch.Generator().manual_seed(0)
+    texts = torch.randn(2, TOKENS, TOKEN_DIM, generator=draw)
+    bars = -(-rows * 16 // 9 // 8) * 8  # columns of a frame with its bars, as many as its levels need
+    square = rows // 8 * 8  # the columns that both take
+    wide, narrow, same = (torch.randn(1, 4, FRAMES, rows, columns, generator=draw) for columns in (bars, rows, square))
+    first, second = theirs(published, same, texts), ours(own, same, texts)
+    ways = [
+        lambda: theirs(published, wide, texts),
+        lambda: theirs(published, same, texts),
+        lambda: ours(own, narrow, texts),
+    ]
+    seconds = [median(taken) for taken in in_turns(ways, rounds)]
+    return Row(width, rows, seconds[0], seconds[1], seconds[2], (first - second).abs().max().item())
+
+
+def table(found: list[Row]) -> Table:
+    shown = Table(title="A look at a refinement window: the published code's, and this one's")
+    for name in ("width", "frame", "theirs", "theirs without bars", "ours", "times", "difference"):
+        shown.add_column(name, justify="right")
+    for row in found:
+        seconds = (f"{s:.2f} s" for s in (row.theirs_s, row.without_bars_s, row.ours_s))
+        frame = f"{8 * row.rows}x{8 * row.rows}"
+        shown.add_row(str(row.width), frame, *seconds, f"{row.ratio:.2f}", f"{row.difference:.1e}")
+    return shown
+
+
+def main(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", type=Path, help="the published repository, on its branch StreamingModelscope")
+    parser.add_argument("--widths", nargs="+", type=int, default=[64, 128], help="of the first level; published: 320")
+    parser.add_argument("--rows", type=int, default=18, help="of the latents; published: 90")
+    parser.add_argument("--rounds", type=int, default=3, help="looks of each that are timed")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    asked = parser.parse_args(words)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    try:
+        checkout = Checkout(asked.checkout)
+    except FileNotFoundError as error:
+        sys.exit(str(error))
+    found = [measured(checkout, width, asked.rows, asked.rounds) for width in asked.widths]
+    Console(width=120).print(table(found))
+    if asked.json:
+        report = {
+            "command": shlex.join(["python", "-m", "bench.published.refinement", *words]),
+            "date": time.strftime("%Y-%m-%d"),
+            "threads": torch.get_num_threads(),
+            "rows": [asdict(row) | {"ratio": row.ratio} for row in found],
+        }
+        asked.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -14,6 +14,7 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 
+from models.streaming_t2v import temporal
 from models.streaming_t2v.context import Context, ContextAttention, project
 
 COORDINATE_CHANNELS = 9
@@ -32,6 +33,7 @@ class VideoEncoder(UNet3DConditionModel):
     def _build(self, coordinates: bool, layout: bool = False, known_planes: bool = False, **network: Any) -> None:
         """Make the layers, by diffusers' constructor without its record of the arguments: a subclass keeps its own."""
         UNet3DConditionModel.__init__.__wrapped__(self, **network)
+        temporal.speed_up(self)
         self.coordinates = coordinates
         self.known_planes = known_planes
         old, latent_channels = self.conv_in, network["in_channels"]

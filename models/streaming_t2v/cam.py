@@ -22,12 +22,12 @@ from models.streaming_t2v.encoder import VideoEncoder
 class Memory:
     """What CAM hands to the injectors at one denoising step: features of the conditioning frames.
 
-    skips: one a long-range skip of the main network, [B*F_cond, C, H, W]; middle: the mid block's output. In the
-    baseline Add-Cond they are of all F frames.
+    skips: one a long-range skip of the main network, [B*F_cond, C, H, W]; middle: the mid block's output, None where
+    only the first level was asked for. In the baseline Add-Cond they are of all F frames.
     """
 
     skips: tuple[Tensor, ...]
-    middle: Tensor
+    middle: Tensor | None
 
 
 class FrameEmbedding(nn.Module):
@@ -125,14 +125,15 @@ class ConditionalAttentionModule(VideoEncoder):
         context: Context,
         embedded_frames: Tensor,
         timestep_cond: Tensor | None = None,
+        shallow: bool = False,
     ) -> Memory:
-        """Noisy latents [B, C, F, h, w] (the first F_cond frames are read) -> `Memory`."""
+        """Noisy latents [B, C, F, h, w] (the first F_cond frames are read) -> `Memory`; shallow: of the first level."""
         frames = self._frames_read
         sample = sample[:, :, :frames]
         time = self._time(sample, timestep, timestep_cond)
         x = self._input(sample) + embedded_frames
-        skips = self._down(x, time, context, frames)
-        return Memory(tuple(skips), self._mid(skips[-1], time, context, frames))
+        skips = self._down(x, time, context, frames, 1 if shallow else None)
+        return Memory(tuple(skips), None if shallow else self._mid(skips[-1], time, context, frames))
 
 
 class VideoNorm(nn.GroupNorm):

@@ -82,10 +82,10 @@ class VideoEncoder(UNet3DConditionModel):
         sample = self.conv_in(torch.cat(inputs, dim=1).transpose(1, 2).flatten(0, 1))
         return self.transformer_in(sample, num_frames=frames, return_dict=False)[0]
 
-    def _down(self, x: Tensor, time: Tensor, context: Context, frames: int) -> list[Tensor]:
-        """All skip features: after the input, after every layer, after every downsampler."""
+    def _down(self, x: Tensor, time: Tensor, context: Context, frames: int, levels: int | None = None) -> list[Tensor]:
+        """Skip features: after the input, after every layer, after every downsampler; of all levels, or the first."""
         skips = [x]
-        for block in self.down_blocks:
+        for block in self.down_blocks[:levels]:
             x, new = block(x, time, num_frames=frames, **context_of(block, context))
             skips.extend(new)
         return skips

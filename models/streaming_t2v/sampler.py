@@ -6,6 +6,7 @@ before and after.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -30,21 +31,21 @@ def sample_chunk(
     known: Tensor | None = None,
     on_step: OnStep = ignore,
 ) -> Tensor:
-    """DDIM over one chunk, [B, C, F, H, W] of pure noise -> clean latents.
+    """One chunk, [B, C, F, H, W] of pure noise -> clean latents.
 
-    scheduler: a diffusers DDIMScheduler whose timesteps are set. noise: (step) -> Gaussian noise like `latents`, for
-    eta and for known frames; a pure function, so a resumed chunk equals an undisturbed one. known: clean latents of
-    the first frames [B, C, K, H, W]: where given, those frames are held to it at every step instead of being made
-    again (published: None, they are made again and thrown away).
+    scheduler: of diffusers, with its timesteps set: DDIM, or one that has no eta and draws no noise. noise: (step) ->
+    Gaussian noise like `latents`, for eta and for known frames; a pure function, so a resumed chunk equals an
+    undisturbed one. known: clean latents of the first frames [B, C, K, H, W]: where given, those frames are held to it
+    at every step instead of being made again (published: None, they are made again and thrown away).
     """
     timesteps = scheduler.timesteps
-    start = latents
+    start, is_ddim = latents, "eta" in inspect.signature(scheduler.step).parameters
     for i, t in enumerate(timesteps):
         if known is not None:
             latents = torch.cat([_noised(scheduler, known, start, t), latents[:, :, known.shape[2] :]], dim=2)
         prediction = denoise(latents, t)
-        eta_noise = noise(i) if eta > 0 else None
-        latents = scheduler.step(prediction, t, latents, eta=eta, variance_noise=eta_noise).prev_sample
+        drawing = {"eta": eta, "variance_noise": noise(i) if eta > 0 else None} if is_ddim else {}
+        latents = scheduler.step(prediction, t, latents, **drawing).prev_sample
         on_step(i + 1, len(timesteps))
     return latents
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from torch import Tensor
 
 from models import noise, pixels
 from models.streaming_t2v.anchor import embed_anchor, embed_no_anchor
-from models.streaming_t2v.cam import Memory
 from models.streaming_t2v.context import Context
 from models.streaming_t2v.pipeline import StreamingPipeline
 from models.streaming_t2v.sampler import OnStep, branches, guide, ignore, sample_chunk
 from models.streaming_t2v.text import EncodedText, concatenate, pooled_for
+from models.streaming_t2v.turbo import Turbo
+from models.streaming_t2v.way import Look, Way
 
 #: "frames": uint8 [F, H, W, 3], the chunk's new frames; "anchor": float32 [E]; and where known frames are held,
 #: "latents": float32 [C, F_cond, h, w] of the last frames.
@@ -47,6 +49,7 @@ class StreamerSettings:
     use_cam: bool = True  # without it chunks are independent (an ablation)
     use_apm: bool = True  # without it no chunk sees the anchor (an ablation)
     anchor: str = "first"  # which frame it is: ANCHORS
+    turbo: Turbo = Turbo()  # what is left out, which is nothing
 
     def __post_init__(self) -> None:
         if self.anchor not in ANCHORS:
@@ -121,30 +124,48 @@ class Streamer:
         frames: conditioning frames [F_cond, 3, H, W] in [-1, 1]; they enter every branch, as published. known: their
         latents, for a network with `known_planes`.
         """
-        unet = self.parts.unet
+        turbo, steps = self.settings.turbo, self.settings.steps
         scales = self.settings.guidance_scale, self.settings.anchor_guidance_scale
-        names = branches(*scales)
-        texts = concatenate([null if name == "null" else text for name in names])
-        context = self._anchored(names, texts, anchor)
-        remember = self._memory(frames, texts) if self.settings.use_cam else lambda batch, t: None
-        pooled = pooled_for(unet, texts.pooled)
-        planes = {"known": known} if unet.config.known_planes else {}
+        planes = {"known": known} if self.parts.unet.config.known_planes else {}
+        ways = {
+            is_guided: self._way(branches(*scales) if is_guided else branches(1, 1), frames, anchor, text, null, planes)
+            for is_guided in {turbo.is_guided(step, steps) for step in range(steps)}
+        }
+        taken = count()
 
         def denoise(latents: Tensor, t: Tensor) -> Tensor:
-            batch = latents.to(unet.dtype).expand(len(names), -1, -1, -1, -1)
-            made = unet(batch, t, context, pooled, remember(batch, t), **planes)
-            return guide(made.sample.float().split(1), *scales)
+            step = next(taken)
+            is_guided = turbo.is_guided(step, steps)
+            again = (turbo.looks_again(step, steps, every) for every in (turbo.memory_every, turbo.deep_every))
+            predictions = ways[is_guided].ask(latents, t, *again)
+            return guide(predictions, *(scales if is_guided else (1.0, 1.0)))
 
         return denoise
 
-    def _memory(self, frames: Tensor, texts: EncodedText) -> Callable[[Tensor, Tensor], Memory | None]:
+    def _way(
+        self,
+        names: tuple[str, ...],
+        frames: Tensor,
+        anchor: Tensor,
+        text: EncodedText,
+        null: EncodedText,
+        planes: dict[str, Tensor | None],
+    ) -> Way:
+        """How the network is asked for these branches of guidance."""
+        unet = self.parts.unet
+        texts = concatenate([null if name == "null" else text for name in names])
+        look = self._memory(frames, texts) if self.settings.use_cam else None
+        context, pooled = self._anchored(names, texts, anchor), pooled_for(unet, texts.pooled)
+        return Way(unet, len(names), context, pooled, look, planes, keeps_deep=self.settings.turbo.deep_every > 1)
+
+    def _memory(self, frames: Tensor, texts: EncodedText) -> Look | None:
         """CAM over the steps of one chunk: noisy latents and timestep -> its features. None without CAM."""
         cam = self.parts.cam
         if cam is None:
-            return lambda batch, t: None
+            return None
         context, pooled = cam.context(texts.tokens), pooled_for(cam, texts.pooled)
         embedded = cam.embed(frames.unsqueeze(0).to(cam.dtype)).repeat(texts.tokens.shape[0], 1, 1, 1)
-        return lambda batch, t: cam(batch, t, context, embedded, pooled)
+        return lambda batch, t, shallow: cam(batch, t, context, embedded, pooled, shallow)
 
     def _anchored(self, names: tuple[str, ...], texts: EncodedText, anchor: Tensor) -> Context:
         """Text mixed with the anchor in the 'full' branch and with the empty anchor in the others."""
@@ -157,7 +178,7 @@ class Streamer:
         return self.parts.unet.anchored_context(texts.tokens, self.parts.apm(embeddings.to(dtype)))
 
     def _sample(self, denoise: Any, *, index: int, known: Tensor | None, on_step: OnStep) -> Tensor:
-        scheduler = copy.deepcopy(self.parts.scheduler)
+        scheduler = copy.deepcopy(self.settings.turbo.scheduler(self.parts.scheduler))
         scheduler.set_timesteps(self.settings.steps, device=self.parts.device)
         draw = self.noise(index)
         start = draw(noise.INITIAL) * scheduler.init_noise_sigma

@@ -20,6 +20,12 @@ from models.streaming_t2v.context import Context, project
 from models.streaming_t2v.encoder import VideoEncoder, context_of, skip_channels
 
 
+class Deep:
+    """What all levels but the first made of a step, for the steps after it (`models.streaming_t2v.turbo`)."""
+
+    features: Tensor | None = None  # [B*F, C, H, W], as the last block of the way up is given them
+
+
 class StreamingUNet3D(VideoEncoder):
     """UNet3DConditionModel + CAM injectors on its long-range skips (and middle) + APM mixers in its cross-attentions.
 
@@ -98,6 +104,7 @@ class StreamingUNet3D(VideoEncoder):
         lay_out: Tensor | None = None,
         known: Tensor | None = None,
         pooled: Tensor | None = None,
+        deep: Deep | None = None,
     ) -> UNet3DConditionOutput:
         """Predict noise (or velocity) for latents [B, C, F, H, W] at a timestep (one, or one a sample).
 
@@ -105,7 +112,8 @@ class StreamingUNet3D(VideoEncoder):
         frame_numbers: [B, F] where frames are not 0, 1, 2, … (networks with `coordinates`). lay_out: [B], 0 for samples
         that are to do without the layout (networks with `layout`). known: clean latents of the first frames,
         [B, C, K, H, W] (networks with `known_planes`). pooled: the pooled text [B, D] that the layout is of, where
-        timestep_cond is something else.
+        timestep_cond is something else. deep: keeps what the deeper levels make; where it has something, that is taken
+        and only the first level computed.
         """
         context = encoder_hidden_states
         if isinstance(context, Tensor):
@@ -113,20 +121,31 @@ class StreamingUNet3D(VideoEncoder):
         batch, frames = sample.shape[0], sample.shape[2]
         time = self._time(sample, timestep, timestep_cond)
         laid_out_by = timestep_cond if pooled is None else pooled
-        skips = self._down(self._input(sample, frame_numbers, laid_out_by, lay_out, known), time, context, frames)
-        x = self._mid(skips[-1], time, context, frames)
+        x = self._input(sample, frame_numbers, laid_out_by, lay_out, known)
+        kept = None if deep is None else deep.features
+        skips = self._down(x, time, context, frames, None if kept is None else 1)
+        x = self._mid(skips[-1], time, context, frames) if kept is None else kept
+        if kept is not None:
+            skips = skips[: len(self.up_blocks[-1].resnets)]
         if memory is not None:
-            injected = zip(self.cam_injectors, skips, memory.skips, strict=True)
+            injected = zip(self.cam_injectors, skips, memory.skips, strict=kept is None)
             skips = [injector(skip, remembered, batch) for injector, skip, remembered in injected]
-            if self.cam_mid_injector is not None:
+            if kept is None and self.cam_mid_injector is not None:
                 x = self.cam_mid_injector(x, memory.middle, batch)
-        x = self._up(x, skips, time, context, frames)
+        x = self._up(x, skips, time, context, frames, deep)
         return UNet3DConditionOutput(sample=x.unflatten(0, (batch, frames)).transpose(1, 2))
 
-    def _up(self, x: Tensor, skips: list[Tensor], time: Tensor, context: Context, frames: int) -> Tensor:
-        for block in self.up_blocks:
+    def _up(
+        self, x: Tensor, skips: list[Tensor], time: Tensor, context: Context, frames: int, deep: Deep | None = None
+    ) -> Tensor:
+        """From the middle, or from what `deep` has kept of the blocks before the last one."""
+        *others, last = self.up_blocks
+        for block in others if deep is None or deep.features is None else ():
             taken, skips = skips[-len(block.resnets) :], skips[: -len(block.resnets)]
-            size = skips[-1].shape[-2:] if skips else None  # odd sizes: upsample to the size of the next skip
+            size = skips[-1].shape[-2:]  # odd sizes: upsample to the size of the next skip
             x = block(x, tuple(taken), time, upsample_size=size, num_frames=frames, **context_of(block, context))
+        if deep is not None:
+            deep.features = x
+        x = last(x, tuple(skips), time, upsample_size=None, num_frames=frames, **context_of(last, context))
         out: Tensor = self.conv_out(self.conv_act(self.conv_norm_out(x)))
         return out

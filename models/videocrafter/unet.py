@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from models.streaming_t2v.cam import Memory
 from models.streaming_t2v.context import Context
-from models.streaming_t2v.unet import StreamingUNet3D
+from models.streaming_t2v.unet import Deep, StreamingUNet3D
 from models.videocrafter.attention import DistanceAttention, DualContextAttention, side_by_side
 
 EIGHTHS = 8  # of a second; what coordinates count time in
@@ -109,6 +109,7 @@ class VideoCrafterUNet3D(StreamingUNet3D):
         lay_out: Tensor | None = None,
         known: Tensor | None = None,
         pooled: Tensor | None = None,
+        deep: Deep | None = None,
     ) -> UNet3DConditionOutput:
         """Predict noise (or velocity) for latents [B, C, F, H, W], as `StreamingUNet3D` does; it has no memory.
 
@@ -119,7 +120,7 @@ class VideoCrafterUNet3D(StreamingUNet3D):
         if self.coordinates and frame_numbers is None:
             frame_numbers = moments(sample.shape[2], self._rates(sample, fps))
         return super().forward(
-            sample, timestep, encoder_hidden_states, fps, memory, frame_numbers, lay_out, known, pooled
+            sample, timestep, encoder_hidden_states, fps, memory, frame_numbers, lay_out, known, pooled, deep
         )
 
     def _attend(self, image_attention: bool) -> None:

@@ -6,7 +6,7 @@ READY  := .venv/.ready
 S3     := .cache/s3-server/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test faults lint fmt train bench bench-gpu bench-api bench-scaling soak screenshots s3-server lock clean
+.PHONY: help setup demo serve test faults lint fmt train bench bench-gpu bench-api bench-published bench-scaling soak screenshots s3-server lock clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -54,6 +54,10 @@ bench-gpu: setup ## What every memory preset takes on this GPU: memory, seconds 
 
 bench-api: setup ## What the API carries: orders a second, 10,000 that wait, 1,000 streams, short behind long (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.api_load
+
+bench-published: setup ## A streaming chunk and a refinement window beside the published code's, from CHECKOUT=FOLDER of it (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.published.streaming $(CHECKOUT)
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.published.refinement $(CHECKOUT)
 
 bench-scaling: setup ## How much sooner two and four workers make one long video, and what the scheduler takes (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.scaling

@@ -13,7 +13,7 @@ from bench import scaling
 @pytest.mark.processes
 def test_two_workers_make_one_long_video_sooner(tmp_path: Path) -> None:
     file = tmp_path / "scaling.json"
-    scaling.main(["--workers", "1", "2", "--frames", "160", "--json", str(file)])
+    scaling.main(["--workers", "1", "2", "--frames", "96", "--json", str(file)])
     told = json.loads(file.read_text())
     alone, two = told["rows"]
     assert alone["units"] == two["units"] and alone["asleep_s"] == two["asleep_s"] < alone["seconds"]

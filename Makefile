@@ -56,8 +56,7 @@ bench-api: setup ## What the API carries: orders a second, 10,000 that wait, 1,0
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.api_load
 
 bench-published: setup ## A streaming chunk and a refinement window beside the published code's, from CHECKOUT=FOLDER of it (minutes)
-	OMP_NUM_THREADS=1 $(BIN)/python -m bench.published.streaming $(CHECKOUT)
-	OMP_NUM_THREADS=1 $(BIN)/python -m bench.published.refinement $(CHECKOUT)
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.published $(CHECKOUT)
 
 bench-scaling: setup ## How much sooner two and four workers make one long video, and what the scheduler takes (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.scaling

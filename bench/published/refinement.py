@@ -1,27 +1,19 @@
-"""A look at a refinement window beside the published code's: `python -m bench.published.refinement CHECKOUT`.
+"""A look at a refinement window beside the published code's.
 
-CHECKOUT: see `bench.published.checkout`. The same weights, drawn at random and converted from its names to ours; 24
-frames, float32, on the CPU. Published, a square video is padded with black bars to 16:9 and all of it denoised, and
-guidance is two passes; here it is the video alone, in one. `--rows` is the height of the latents (90 published, and
-what becomes even like it: 18, 26, 34, …); the bars are left out where the numbers of both are compared.
+The same weights, drawn at random and converted from its names to ours; 24 frames, float32, on the CPU. Published, a
+square video is padded with black bars to 16:9 and all of it denoised, and guidance is two passes; here it is the video
+alone, in one. The numbers of both are compared without the bars.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import shlex
-import sys
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from safetensors.torch import save_file
 from torch import Tensor
@@ -50,8 +42,8 @@ class Row:
     difference: float
 
     @property
-    def ratio(self) -> float:
-        return self.theirs_s / self.ours_s
+    def ratios(self) -> dict[str, float]:
+        return {"look": self.theirs_s / self.ours_s}
 
 
 def theirs(network: Any, x: Tensor, texts: Tensor) -> Tensor:
@@ -102,34 +94,5 @@ def table(found: list[Row]) -> Table:
     for row in found:
         seconds = (f"{s:.2f} s" for s in (row.theirs_s, row.without_bars_s, row.ours_s))
         frame = f"{8 * row.rows}x{8 * row.rows}"
-        shown.add_row(str(row.width), frame, *seconds, f"{row.ratio:.2f}", f"{row.difference:.1e}")
+        shown.add_row(str(row.width), frame, *seconds, f"{row.ratios['look']:.2f}", f"{row.difference:.1e}")
     return shown
-
-
-def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkout", type=Path, help="the published repository, on its branch StreamingModelscope")
-    parser.add_argument("--widths", nargs="+", type=int, default=[64, 128], help="of the first level; published: 320")
-    parser.add_argument("--rows", type=int, default=18, help="of the latents; published: 90")
-    parser.add_argument("--rounds", type=int, default=3, help="looks of each that are timed")
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    asked = parser.parse_args(words)
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    try:
-        checkout = Checkout(asked.checkout)
-    except FileNotFoundError as error:
-        sys.exit(str(error))
-    found = [measured(checkout, width, asked.rows, asked.rounds) for width in asked.widths]
-    Console(width=120).print(table(found))
-    if asked.json:
-        report = {
-            "command": shlex.join(["python", "-m", "bench.published.refinement", *words]),
-            "date": time.strftime("%Y-%m-%d"),
-            "threads": torch.get_num_threads(),
-            "rows": [asdict(row) | {"ratio": row.ratio} for row in found],
-        }
-        asked.json.write_text(json.dumps(report, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

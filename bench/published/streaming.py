@@ -1,6 +1,6 @@
-"""A streaming chunk beside the published code's: `python -m bench.published.streaming CHECKOUT [--widths 64 128]`.
+"""A streaming chunk beside the published code's.
 
-CHECKOUT: see `bench.published.checkout`. Both have the same weights, drawn at random and converted from its names to
+Both have the same weights, drawn at random and converted from its names to
 ours, the same frames, prompt, anchor, steps and guidance; both take attention from torch, in float32, on the CPU. A
 width is that of the first level (320 published; 1, 2, 4, 4 times that in the levels). Steps are timed in turns, theirs
 and ours, so that whatever else the machine does falls on both; a chunk is 50 of them, what is made once, and decoding.
@@ -8,21 +8,13 @@ and ours, so that whatever else the machine does falls on both; a chunk is 50 of
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import shlex
-import sys
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
@@ -49,12 +41,8 @@ class Row:
     difference: float  # the largest, of predictions of about unit variance
 
     @property
-    def step_ratio(self) -> float:
-        return self.step_s[0] / self.step_s[1]
-
-    @property
-    def chunk_ratio(self) -> float:
-        return self.chunk_s[0] / self.chunk_s[1]
+    def ratios(self) -> dict[str, float]:
+        return {"step": self.step_s[0] / self.step_s[1], "chunk": self.chunk_s[0] / self.chunk_s[1]}
 
 
 class Given:
@@ -163,36 +151,7 @@ def table(rows: list[Row]) -> Table:
     for name in ("width", "latents", "step: theirs", "ours", "times", "chunk: theirs", "ours", "times", "difference"):
         shown.add_column(name, justify="right")
     for row in rows:
-        steps = (f"{row.step_s[0]:.2f} s", f"{row.step_s[1]:.2f} s", f"{row.step_ratio:.2f}")
-        chunks = (f"{row.chunk_s[0]:.0f} s", f"{row.chunk_s[1]:.0f} s", f"{row.chunk_ratio:.2f}")
+        steps = (f"{row.step_s[0]:.2f} s", f"{row.step_s[1]:.2f} s", f"{row.ratios['step']:.2f}")
+        chunks = (f"{row.chunk_s[0]:.0f} s", f"{row.chunk_s[1]:.0f} s", f"{row.ratios['chunk']:.2f}")
         shown.add_row(str(row.width), f"{row.side}x{row.side}", *steps, *chunks, f"{row.difference:.1e}")
     return shown
-
-
-def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkout", type=Path, help="the published repository, on its branch StreamingModelscope")
-    parser.add_argument("--widths", nargs="+", type=int, default=[64, 128], help="of the first level")
-    parser.add_argument("--side", type=int, default=16, help="of the latents; published: 32")
-    parser.add_argument("--rounds", type=int, default=5, help="steps of each that are timed")
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    asked = parser.parse_args(words)
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    try:
-        checkout = Checkout(asked.checkout)
-    except FileNotFoundError as error:
-        sys.exit(str(error))
-    rows = [measured(checkout, width, asked.side, asked.rounds) for width in asked.widths]
-    Console(width=130).print(table(rows))
-    if asked.json:
-        report = {
-            "command": shlex.join(["python", "-m", "bench.published.streaming", *words]),
-            "date": time.strftime("%Y-%m-%d"),
-            "threads": torch.get_num_threads(),
-            "rows": [asdict(row) | {"step_ratio": row.step_ratio, "chunk_ratio": row.chunk_ratio} for row in rows],
-        }
-        asked.json.write_text(json.dumps(report, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

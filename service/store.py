@@ -240,6 +240,10 @@ class Store:
         row = self._db.run("release", *_holder(claim), ids.new("evt"))
         return read_job(as_mapping(row)) if row else None
 
+    def lost(self, claim: Claim) -> None:
+        """What was stored under a lost claim is to be erased, however late it was stored."""
+        self._db.run("lost", claim.job.tenant, claim.job.id)
+
     def committed(self, job_id: str) -> list[UnitDone]:
         """What has been done of a job, by its ancestors or by it, whosever it is: for workers only."""
         rows = [

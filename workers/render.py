@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from contextlib import suppress
 from typing import Any
 
 import torch
@@ -59,6 +58,7 @@ def render(shop: Workshop, claim: Claim) -> Job:
         log.warning("unit lost to another worker, dropped", extra=about)
         shop.metrics.failed(StaleFence.code)
         shop.forget()  # the state that counts is the other's
+        shop.store.lost(claim)  # what is stored of it may be stored later than anybody looked
     except Exception as error:
         code, message, retryable = blame(error)
         log.warning("unit went wrong", extra={**about, "code": code}, exc_info=error)
@@ -66,8 +66,10 @@ def render(shop: Workshop, claim: Claim) -> Job:
         tracing.went_wrong(error)
         if code in (OUT_OF_MEMORY, PolicyRefused.code):
             shop.forget()
-        with suppress(StaleFence):
+        try:
             return shop.store.fail(claim, code, message, retryable)
+        except StaleFence:
+            shop.store.lost(claim)
     return claim.job
 
 

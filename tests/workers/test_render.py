@@ -17,6 +17,7 @@ from service import jobs
 from service.database import connect
 from service.errors import StorageUnavailable, StoreUnavailable, UnreadableRecord
 from service.jobs import Claim, Job, JobState, UnitDone
+from service.queue import make_celery
 from service.settings import Settings
 from service.store import Store
 from service.videos import video_of
@@ -24,6 +25,7 @@ from tests.workers.conftest import DrawingShop, make_job
 from workers import media
 from workers.lease import CANCEL_LATENCY_S
 from workers.render import render_next
+from workers.sweep import sweep
 
 NewShop = Callable[[], DrawingShop]
 
@@ -113,6 +115,38 @@ def test_a_video_that_ends_in_one_workers_hands_is_dropped_by_the_others(shop: D
     ended = shop.store.get(job.tenant, job.id)
     assert ended.state is JobState.CANCELLED and ended.working == {} and len(shop.store.committed(job.id)) == 2
     assert render_next(shop) is None
+
+
+@pytest.mark.parametrize("how", ["deleted", "cancelled"])
+def test_what_is_stored_long_after_its_video_was_gone_is_erased(
+    shop: DrawingShop, settings: Settings, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Storage was away while the video was deleted, and erased, and the worker stored its unit when it was back."""
+    waker, job = make_celery(settings), shop.store.submit(make_job(32))[0]
+    real = shop.put
+
+    def put(*args: object) -> None:
+        monkeypatch.setattr(shop, "put", real)
+        if how == "deleted":
+            shop.store.delete(job.tenant, job.id)
+        else:
+            shop.store.cancel(job.tenant, job.id)
+            shop.store._db._client.zadd("longtake:leases", dict.fromkeys(leases(), 1))
+        for _ in range(3):
+            sweep(shop.store, shop.objects, waker)
+            time.sleep(settings.lease_ttl_s)
+        real(*args)  # type: ignore[arg-type]
+
+    def leases() -> list[str]:
+        return list(shop.store._db._client.zrange("longtake:leases", 0, -1))
+
+    monkeypatch.setattr(shop, "put", put)
+    render_next(shop)
+    assert shop.objects.list(f"{job.tenant}/{job.id}/")
+    time.sleep(2 * settings.lease_ttl_s)
+    sweep(shop.store, shop.objects, waker)
+    left = shop.objects.list(f"{job.tenant}/{job.id}/")
+    assert [name for name in left if ".f1." in name] == [] and (how == "cancelled" or not left)
 
 
 def test_two_videos_are_made_in_turns(shop: DrawingShop) -> None:

@@ -111,8 +111,8 @@ def test_the_finishing_waits_for_everything():
     for frames, refine, interpolate, upscale in MADE:
         plan = units.plan(MODEL, frames, refine, interpolate, upscale, 3)
         waits = dict(zip([unit.key for unit in plan], units.awaited(plan), strict=True))
-        reached, todo = set(), [plan[-1].key]
-        while todo:
-            todo += set(waits[key := todo.pop()]) - reached
-            reached.add(key)
+        reached, found = set(), {plan[-1].key}
+        while found:
+            reached |= found
+            found = {before for key in found for before in waits[key]} - reached
         assert reached == set(waits)

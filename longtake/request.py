@@ -16,6 +16,7 @@ _OPTIONS = (
     click.option("--size", metavar="WxH", help="One of the model's sizes, for example 128x128."),
     click.option("--seed", type=int, help="The same seed makes the same video."),
     click.option("--steps", type=int, help="Denoising steps a chunk."),
+    click.option("--turbo", is_flag=True, default=None, help="Sooner, by the model's preset: docs/speed.md."),
     click.option("--refine/--no-refine", default=None, help="Refine to the model's larger size."),
     click.option("--interpolate", type=int, metavar="N", help="Make N frames of one: smoother, as long."),
     click.option("--upscale", type=int, metavar="N", help="Make both sides N times as long."),

@@ -25,6 +25,7 @@ from models.systems import (
     VIDEOCRAFTER,
     VIDEOCRAFTER_I2V,
 )
+from models.turbo import Preset, Turbo
 
 TINY_SHAPES = Model(
     name="tiny-shapes",
@@ -42,6 +43,7 @@ TINY_SHAPES = Model(
     default_refine_steps=8,
     default_refine_strength=0.5,
     refine_bands=2,
+    preset=Preset(Turbo("dpm++", memory_every=2, deep_every=2), steps=6, refine_steps=4),
     refine_guidance_scale=1.5,
     refine_guidance_rescale=0.0,
     refine_start="consistent",
@@ -72,6 +74,7 @@ STREAMING_T2V = Model(
     default_refine_strength=0.6,
     first_chunk_guidance_scale=9.0,
     refine_prompt_suffix=", ",
+    preset=Preset(Turbo("dpm++", memory_every=2, deep_every=2), steps=25, refine_steps=15),
 )
 
 

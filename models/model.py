@@ -19,6 +19,7 @@ from models.systems import (
     STREAMING,
     TEXT2VIDEO_ZERO,
 )
+from models.turbo import Preset
 
 
 class CatalogError(ValueError):
@@ -90,6 +91,7 @@ class Model:
     window_frames: int = 24
     window_overlap: int = 8
     refine_bands: int = 4  # how many workers can refine one video at once
+    preset: Preset | None = None  # of turbo, by StreamingT2V
     max_prompt_chars: int = 2000
     max_guidance_scale: float = 30.0
     max_anchor_guidance_scale: float = 30.0
@@ -170,6 +172,11 @@ class Model:
             steps, scale = (None, None) if then == STREAMING else SAMPLING[self.place(then)]
             made = replace(made, streamer_steps=steps, streamer_guidance_scale=scale)
         return made
+
+    @property
+    def turbo(self) -> Preset | None:
+        """What is done where a request asks for turbo and says no more; None where another system goes on."""
+        return self.preset if self.streamer == STREAMING else None
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -186,6 +186,7 @@ class Recipe:
             window_overlap=model.window_overlap,
             blending=options.blending,
             bands=options.bands,
+            turbo=self.request.turbo,
             # The published start is a quirk of the code around MS-Vid2Vid-XL, which no other network knows.
             start="consistent" if isinstance(schedule, BetaSchedule) else model.refine_start,
         )

@@ -12,6 +12,7 @@ import numpy as np
 from models import limits
 from models.first_chunk.source import Wish
 from models.model import Model
+from models.turbo import Turbo
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class VideoRequest:
     num_frames: before interpolation. prompts, seeds: (from frame, prompt) and (from frame, seed) pairs, which take over
     from `prompt` and `seed`. image: a picture to begin with, uint8 [h, w, 3] of any size. clip: frames to be changed,
     uint8 [F, H, W, 3], for a model that changes frames; a part at a time is read of it. interpolate: how many frames
-    are made of one. upscale: factor of both sides. rate, motion: see `Wish`.
+    are made of one. upscale: factor of both sides. turbo: what is left out of the sampling, which
+    is nothing. rate, motion: see `Wish`.
     """
 
     prompt: str
@@ -49,6 +51,7 @@ class VideoRequest:
     refine: RefineOptions | None = None
     interpolate: int = 1
     upscale: int = 1
+    turbo: Turbo = Turbo()
     rate: float | None = None
     motion: tuple[float, float] | None = None
     image: np.ndarray | None = field(default=None, repr=False)
@@ -100,7 +103,7 @@ class Brief:
     def _own(self, own_steps: int | None, own_scale: float | None) -> tuple[int, float]:
         model, request = self.model, self.request
         steps, scale = request.steps, request.guidance_scale
-        if steps == model.default_steps:
+        if steps in (model.default_steps, model.turbo and model.turbo.steps):
             steps = own_steps or steps
         if scale == model.default_guidance_scale:
             scale = own_scale or scale

@@ -18,6 +18,7 @@ class WorkerSettings(Settings):
     torch_threads: int = Field(default=1, ge=1)
     heartbeat_file: Path | None = None  # renewed every second while the worker lives: a liveness probe
     storage_patience_s: float = Field(default=60.0, ge=0)  # how long a unit waits for storage that is away
+    compile: bool = False  # the networks' blocks, at the start, on a GPU that holds them all (models.compiling)
     preload: str = ""  # a model to load before the first video asks for it
     # module:callable that is asked about frames before they are stored (workers.policy.FrameClassifier)
     frame_policy: str = ""

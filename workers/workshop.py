@@ -18,12 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from models import pictures
+from models.compiling import compile_blocks, warm_up
 from models.first_chunk.source import Source
 from models.loading import load_pipeline
+from models.memory.stages import Work
 from models.model import Model
 from models.recipe import Recipe
 from models.request import RefineOptions, VideoRequest
 from models.streaming_t2v.pipeline import StreamingPipeline
+from models.turbo import Turbo
 from models.units import Unit
 from service import ids, images, tracing
 from service.database import connect
@@ -141,9 +144,22 @@ def load(model: Model, settings: WorkerSettings) -> StreamingPipeline:
     device = None if settings.device == "auto" else settings.device
     path = settings.checkpoints.get(model.checkpoint, model.checkpoint)
     pipeline = load_pipeline(path, device=device, memory=settings.memory, pairs=model.pairs)
-    chosen = {"memory": pipeline.memory.name, "numbers": pipeline.precision.reason}
+    chosen: dict[str, object] = {"memory": pipeline.memory.name, "numbers": pipeline.precision.reason}
+    if settings.compile:
+        chosen["blocks"] = compiled(pipeline, model)
     log.info("model loaded", extra={"model": model.name, "device": str(pipeline.device), **chosen})
     return pipeline
+
+
+def compiled(pipeline: StreamingPipeline, model: Model) -> int:
+    """Have the networks compiled, with all the sizes of the model; how many blocks."""
+    if pipeline.device.type != "cuda" or pipeline.memory.grouped:
+        why = "it is for a GPU that holds all of the networks: LONGTAKE_MEMORY=large"
+        log.warning("not compiled", extra={"model": model.name, "reason": why})
+        return 0
+    blocks = compile_blocks(pipeline)
+    warm_up(pipeline, [Work(*pair) for pair in model.pairs])
+    return blocks
 
 
 def load_system(model: Model, system: str, settings: WorkerSettings, beside: StreamingPipeline) -> Source:
@@ -168,6 +184,7 @@ def request_of(generation: Generation) -> VideoRequest:
         guidance_scale=generation.guidance_scale,
         anchor_guidance_scale=generation.anchor_guidance_scale,
         refine=RefineOptions(refine.steps, refine.strength, refine.blending, refine.bands) if refine else None,
+        turbo=generation.turbo or Turbo(),
         interpolate=generation.interpolate,
         upscale=generation.upscale,
         rate=generation.rate,

@@ -54,7 +54,7 @@ def theirs(network: Any, x: Tensor, texts: Tensor) -> Tensor:
 
 def ours(network: Any, x: Tensor, texts: Tensor) -> Tensor:
     """The same in one pass, as `models.refinement.refiner` makes it."""
-    uncond, cond = network(x.expand(2, -1, -1, -1, -1), T, texts).sample.split(1)
+    uncond, cond = network(x, T, texts).sample.split(1)
     return guide(cond, uncond, scale=SCALE, rescale=RESCALE)
 
 

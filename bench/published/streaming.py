@@ -27,6 +27,7 @@ from models.streaming_t2v.unet import StreamingUNet3D
 
 STEPS, FRAMES, KNOWN = 50, 16, 8
 TOKENS, IMAGE_TOKENS, TOKEN_DIM = 77, 16, 1024
+CPU, FLOAT = torch.device("cpu"), torch.float32
 Step = Callable[[], Tensor]
 
 
@@ -48,13 +49,14 @@ class Row:
 class Given:
     """What both are given: two branches of guidance, of one chunk."""
 
-    def __init__(self, side: int):
+    def __init__(self, side: int, device: torch.device, dtype: torch.dtype):
         draw = torch.Generator().manual_seed(0)
-        self.latents = torch.randn(1, 4, FRAMES, side, side, generator=draw).repeat(2, 1, 1, 1, 1)
-        self.text = torch.randn(2, TOKENS, TOKEN_DIM, generator=draw)
-        self.anchor = torch.randn(2, TOKEN_DIM, generator=draw)
-        self.frames = torch.randn(1, KNOWN, 3, 8 * side, 8 * side, generator=draw).clamp(-1, 1)
-        self.t = torch.tensor(501)
+        given = lambda *shape: torch.randn(*shape, generator=draw).to(device, dtype)  # noqa: E731
+        self.latents = given(1, 4, FRAMES, side, side).repeat(2, 1, 1, 1, 1)
+        self.text = given(2, TOKENS, TOKEN_DIM)
+        self.anchor = given(2, TOKEN_DIM)
+        self.frames = given(1, KNOWN, 3, 8 * side, 8 * side).clamp(-1, 1)
+        self.t = torch.tensor(501, device=device)
 
 
 def theirs(networks: dict[str, Any], given: Given) -> Step:
@@ -83,11 +85,11 @@ def ours(networks: dict[str, Any], given: Given) -> Step:
     """The same as `models.streaming_t2v.streamer` makes it."""
     unet, cam = networks["unet"], networks["cam"]
     context = unet.anchored_context(given.text, networks["apm"](given.anchor))
-    heard, embedded = cam.context(given.text), cam.embed(given.frames).repeat(2, 1, 1, 1)
+    heard, embedded, latents = cam.context(given.text), cam.embed(given.frames), given.latents[:1]
 
     def step() -> Tensor:
-        memory = cam(given.latents, given.t, heard, embedded)
-        sample: Tensor = unet(given.latents, given.t, context, None, memory).sample
+        memory = cam(latents, given.t, heard, embedded)
+        sample: Tensor = unet(latents, given.t, context, None, memory).sample
         return sample
 
     return step
@@ -119,7 +121,9 @@ def vae_of(width: int) -> AutoencoderKL:
 
 
 @torch.no_grad()
-def measured(checkout: Checkout, width: int, side: int, rounds: int) -> Row:
+def measured(
+    checkout: Checkout, width: int, side: int, rounds: int, device: torch.device = CPU, dtype: torch.dtype = FLOAT
+) -> Row:
     config = {
         "block_out_channels": (width, 2 * width, 4 * width, 4 * width),
         "layers_per_block": 2,
@@ -130,10 +134,13 @@ def measured(checkout: Checkout, width: int, side: int, rounds: int) -> Row:
     networks = checkout.networks(config, TOKEN_DIM, TOKEN_DIM)
     for seed, network in enumerate(networks.values()):
         shaken(network, seed)
-    given, vae = Given(side), vae_of(width)
+    given, vae = Given(side, device, dtype), vae_of(width).to(device, dtype)
+    own = converted(networks, config, side)
+    for network in (*networks.values(), *own.values()):
+        network.to(device, dtype)
     pair: list[Step] = []
     once: list[float] = []
-    for prepare, of in ((theirs, networks), (ours, converted(networks, config, side))):
+    for prepare, of in ((theirs, networks), (ours, own)):
         seconds, step = timed(lambda prepare=prepare, of=of: prepare(of, given))  # type: ignore[misc]
         once.append(seconds)
         pair.append(step)

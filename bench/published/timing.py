@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
 Do = Callable[[], Any]
 
 
@@ -13,6 +15,8 @@ def timed(do: Do) -> tuple[float, Any]:
     """Seconds, and what was made."""
     began = time.perf_counter()
     made = do()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - began, made
 
 

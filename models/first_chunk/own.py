@@ -6,8 +6,8 @@ nothing of CAM, APM or of what follows.
 
 from __future__ import annotations
 
-import copy
 import inspect
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,13 @@ from torch import Tensor
 
 from models import noise
 from models.streaming_t2v.pipeline import StreamingPipeline
-from models.streaming_t2v.sampler import Denoise, OnStep, branches, guide, sample_chunk
+from models.streaming_t2v.sampler import Denoise, OnStep, sample_chunk
+from models.streaming_t2v.solvers import solver
 from models.streaming_t2v.streamer import State, Streamer
 from models.streaming_t2v.text import EncodedText, concatenate, pooled_for
+from models.streaming_t2v.unet import StreamingUNet3D
+from models.streaming_t2v.way import Way, guided
+from models.turbo import Turbo
 
 
 @torch.no_grad()
@@ -27,9 +31,9 @@ def draw(
 ) -> tuple[np.ndarray, State]:
     """The frames a video begins with, uint8 [F, H, W, 3], from the text alone; and the state they leave."""
     parts, own = streamer.parts, streamer.parts.first_chunk_scheduler
-    denoise = _denoiser(parts, text, null, guidance_scale)
-    scheduler = copy.deepcopy(parts.scheduler if own is None else own)
-    scheduler.set_timesteps(steps, device=parts.device)
+    turbo = streamer.settings.turbo
+    denoise = guided(partial(_way, parts, text, null, turbo), guidance_scale, guidance_scale, turbo, steps)
+    scheduler = solver(parts.scheduler if own is None else own, turbo.solver, steps, parts.device)
     drawn = streamer.noise(0)
     start = drawn(noise.INITIAL) * scheduler.init_noise_sigma
     if own is None:
@@ -51,15 +55,13 @@ def solve(denoise: Denoise, latents: Tensor, scheduler: Any, generator: torch.Ge
     return latents
 
 
-def _denoiser(parts: StreamingPipeline, text: EncodedText, null: EncodedText, scale: float) -> Denoise:
-    """The network under guidance; what is constant over its steps is computed here."""
-    network, names = parts.first_chunk, branches(scale, scale)
-    both = concatenate([{"null": null, "full": text}[name] for name in names])
-    context = network.context(both.tokens) if hasattr(network, "context") else both.tokens
-    pooled = pooled_for(network, both.pooled)
-
-    def denoise(latents: Tensor, t: Tensor) -> Tensor:
-        batch = latents.to(network.dtype).expand(len(names), -1, -1, -1, -1)
-        return guide(network(batch, t, context, timestep_cond=pooled).sample.float().split(1), scale, scale)
-
-    return denoise
+def _way(
+    parts: StreamingPipeline, text: EncodedText, null: EncodedText, turbo: Turbo, branches: tuple[str, ...]
+) -> Way:
+    """How the network is asked for these branches of guidance; a released one keeps no features between steps."""
+    network, own = parts.first_chunk, isinstance(parts.first_chunk, StreamingUNet3D)
+    texts = concatenate([null if name == "null" else text for name in branches])
+    context = network.context(texts.tokens) if own else texts.tokens
+    return Way(
+        network, len(branches), context, pooled_for(network, texts.pooled), keeps_deep=own and turbo.deep_every > 1
+    )

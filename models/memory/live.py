@@ -23,7 +23,7 @@ def peak_bytes(run: Callable[[], object]) -> int:
 
     What it cannot see: what one kernel needs for itself while it runs (workspaces of cuDNN), and gaps between blocks.
     """
-    with torch.no_grad(), _Storages() as storages, _FusedAttention():
+    with torch.no_grad(), _Storages() as storages, FusedAttention():
         run()
     return storages.peak
 
@@ -57,7 +57,7 @@ class _Storages(TorchDispatchMode):
         self._now -= size
 
 
-class _FusedAttention(TorchFunctionMode):
+class FusedAttention(TorchFunctionMode):
     """Attention as the fused kernels of a GPU do it (flash, memory-efficient): no matrix of all pairs is stored.
 
     The meta device has no such kernel, and would count that matrix.

@@ -16,6 +16,7 @@ from diffusers import DiffusionPipeline
 from diffusers.hooks import HookRegistry, ModelHook, apply_group_offloading
 from torch import Tensor, nn
 
+from models import kernels
 from models.memory.precision import VAES
 from models.memory.presets import Preset
 
@@ -26,6 +27,7 @@ def place(
     """Carry out a preset. folder: where grouped weights rest instead of in the machine's memory."""
     networks = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
     for name, network in networks.items():
+        kernels.speed_up(network)
         if name in preset.grouped:
             _group(network, device, None if folder is None else folder / name)
         else:
@@ -76,12 +78,14 @@ class OneByOne(ModelHook):  # type: ignore[misc]
 
     def new_forward(self, module: nn.Module, sample: Tensor, timestep: Tensor, **inputs: Any) -> Any:
         """Every tensor of the batch's length is cut with it; what else could depend on the sample is refused."""
-        batch = len(sample)
+        batch = max(len(value) if isinstance(value, Tensor) else 1 for value in (sample, *inputs.values()))
         strange = [name for name, value in inputs.items() if not isinstance(value, Tensor) or len(value) != batch]
         if strange:
             raise TypeError(f"Only tensors of {batch} rows can be taken one by one, not {', '.join(strange)}.")
         made = []
         for i in range(batch):
             rows = {name: value[i : i + 1] for name, value in inputs.items()}
-            made.append(self.fn_ref.original_forward(sample[i : i + 1], timestep, **rows))
+            made.append(
+                self.fn_ref.original_forward(sample[i : i + 1] if len(sample) > 1 else sample, timestep, **rows)
+            )
         return type(made[0])(sample=torch.cat([out.sample for out in made]))

@@ -16,6 +16,7 @@ from torch import Tensor
 from models.memory.presets import Preset
 from models.memory.shadow import Parts
 from models.model import Size
+from models.streaming_t2v.encoder import VideoEncoder
 
 VAE_BATCH = 8
 BRANCHES, STREAMING_BRANCHES = 2, 3  # of guidance; streaming has three where its two scales differ
@@ -51,8 +52,13 @@ class Load:
     run: Callable[[], object]
 
 
-def loads(parts: Parts, work: Work, preset: Preset, device: str = "meta") -> Iterator[Load]:
-    """The stages in their order. A first chunk by another system than the checkpoint's own is not among them."""
+def loads(
+    parts: Parts, work: Work, preset: Preset, device: str = "meta", branches: int = STREAMING_BRANCHES
+) -> Iterator[Load]:
+    """The stages in their order. A first chunk by another system than the checkpoint's own is not among them.
+
+    branches: of guidance in streaming.
+    """
     passes = _Passes(dict(parts), work, device)
     vae_frames = 1 if preset.vae_slicing else work.vae_batch
     preview, refined = work.preview, work.refined
@@ -63,7 +69,7 @@ def loads(parts: Parts, work: Work, preset: Preset, device: str = "meta") -> Ite
         yield Load("first chunk", preview, ("first_chunk",), passes.first_chunk)
     yield Load("anchor", None, ("image_encoder",), passes.anchor)
     uses = tuple(name for name in ("unet", "cam", "apm") if name in parts)
-    yield Load("streaming step", preview, uses, passes.streaming_step)
+    yield Load("streaming step", preview, uses, lambda: passes.streaming_step(branches))
     yield Load("decode", preview, ("vae",), lambda: passes.decode("vae", preview, vae_frames))
     if "refiner" in parts:
         vae, rows = "refiner_vae" if "refiner_vae" in parts else "vae", BRANCHES if preset.guidance_together else 1
@@ -89,28 +95,27 @@ class _Passes:
         network = self.parts["first_chunk"]
         text = self._text(network, BRANCHES)
         context = network.context(text) if hasattr(network, "context") else text
-        latents = self._latents(network, BRANCHES, self.work.chunk_frames, self.work.preview)
+        latents = self._latents(network, self._looks(network, BRANCHES), self.work.chunk_frames, self.work.preview)
         return network(latents, self._step(), context, timestep_cond=self._pooled(network, BRANCHES)).sample.float()
 
-    def streaming_step(self) -> object:
-        unet, cam, apm = self.parts["unet"], self.parts.get("cam"), self.parts.get("apm")
-        rows, size = STREAMING_BRANCHES, self.work.preview
+    def streaming_step(self, rows: int) -> object:
+        unet, cam, apm, size = self.parts["unet"], self.parts.get("cam"), self.parts.get("apm"), self.work.preview
         text = self._text(unet, rows)
         if unet.config.apm and apm is not None:
             context = unet.anchored_context(text, apm(self._zeros(apm, rows, apm.config.embedding_dim)))
         else:
             context = unet.context(text)
-        latents = self._latents(unet, rows, self.work.chunk_frames, size)
+        latents = self._latents(unet, 1, self.work.chunk_frames, size)
         memory = None
         if cam is not None:
             frames = self._zeros(cam, 1, self.work.conditioning_frames, 3, size.height, size.width)
-            read, embedded = cam.context(self._text(cam, rows)), cam.embed(frames).repeat(rows, 1, 1, 1)
+            read, embedded = cam.context(self._text(cam, rows)), cam.embed(frames)
             memory = cam(latents, self._step(), read, embedded, self._pooled(cam, rows))
         return unet(latents, self._step(), context, self._pooled(unet, rows), memory).sample.float()
 
     def refining_step(self, rows: int) -> object:
         network = self.parts["refiner"]
-        latents = self._latents(network, rows, self.work.window_frames, self.work.refined)
+        latents = self._latents(network, self._looks(network, rows), self.work.window_frames, self.work.refined)
         inputs = {"encoder_hidden_states": self._text(network, rows)}
         if (pooled := self._pooled(network, rows)) is not None:
             inputs["timestep_cond"] = pooled
@@ -124,6 +129,10 @@ class _Passes:
         network = self.parts[vae]
         latents = self._latents(network, frames, 1, size)[:, :, 0]
         return network.decode(latents).sample.float().clamp(-1, 1)
+
+    def _looks(self, network: Any, branches: int) -> int:
+        """How many samples of latents it is given: its branches look at the same ones, where it knows of that."""
+        return 1 if isinstance(network, VideoEncoder) else branches
 
     def _latents(self, network: Any, rows: int, frames: int, size: Size) -> Tensor:  # [B, C, F, h, w]
         channels = self.parts["vae"].config.latent_channels

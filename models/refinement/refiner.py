@@ -20,7 +20,9 @@ from models.refinement.blending import Blend, Node, Span, State
 from models.refinement.guidance import guide
 from models.refinement.levels import NoiseLevels
 from models.refinement.solver import advance, solver_steps, start_scale
+from models.streaming_t2v.unet import StreamingUNet3D
 from models.tiles import Tile, Tiling
+from models.turbo import Turbo
 
 STAGE = "refine"  # of the noise
 SeedAt = Callable[[int], int]  # frame -> seed
@@ -50,6 +52,7 @@ class RefinerSettings:
     start: str = "published"  # solver.STARTS; "consistent" for weaker strengths
     resize: str = "bilinear"  # or "bicubic"
     vae_batch: int = 8  # frames that go through the VAE at once
+    turbo: Turbo = Turbo()  # when there is guidance, which is always
 
     def noise_levels(self, num_train_timesteps: int) -> int:
         """The start level; at least one more than there are steps, however small the strength."""
@@ -201,7 +204,7 @@ class Refiner:
         """x0 of one window, as the network sees it under guidance."""
         timestep = self._steps[node.step].timestep
         text = self._text(node.window)
-        guided = self.settings.guidance_scale != 1
+        guided = self.settings.guidance_scale != 1 and self.settings.turbo.is_guided(node.step, len(self._steps))
         prediction = self._predict(x, timestep, text, guided)
         if guided:
             scale, rescale = self.settings.guidance_scale, self.settings.guidance_rescale
@@ -218,8 +221,9 @@ class Refiner:
         pooled = {}
         if self._unet.config.time_cond_proj_dim is not None:
             pooled["timestep_cond"] = branches(text.pooled_uncond, text.pooled_cond)
+        once = isinstance(self._unet, StreamingUNet3D)  # the branches look at the same latents
         said = self._unet(
-            branches(x, x),
+            x[None].to(self._unet.device, self._unet.dtype) if once else branches(x, x),
             torch.tensor(timestep, device=self._unet.device),
             encoder_hidden_states=branches(text.uncond, text.cond),
             **pooled,

@@ -39,6 +39,7 @@ class StreamingT2V:
             chunk_frames=model.chunk_frames,
             conditioning_frames=model.conditioning_frames,
             hold_known_frames=model.hold_known_frames,
+            turbo=request.turbo,
         )
         settings, size = replace(settings, **ablation), model.size
         self._brief, self._pipeline, self._source = brief, pipeline, source

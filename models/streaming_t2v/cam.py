@@ -14,8 +14,9 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.modeling_utils import ModelMixin  # noqa: F401 - where diffusers looks for how to load a class
 from torch import Tensor, nn
 
+from models import kernels
 from models.streaming_t2v.context import Context
-from models.streaming_t2v.encoder import VideoEncoder
+from models.streaming_t2v.encoder import VideoEncoder, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class ConditionalAttentionModule(VideoEncoder):
         self.frame_embedding = FrameEmbedding(
             block_out_channels[0], embedding_channels, layer_norm=embedding_layer_norm, in_channels=3 + padded
         )
+        kernels.speed_up(self)
 
     @property
     def _frames_read(self) -> int:
@@ -127,13 +129,18 @@ class ConditionalAttentionModule(VideoEncoder):
         timestep_cond: Tensor | None = None,
         shallow: bool = False,
     ) -> Memory:
-        """Noisy latents [B, C, F, h, w] (the first F_cond frames are read) -> `Memory`; shallow: of the first level."""
+        """Noisy latents [B, C, F, h, w] (the first F_cond frames are read) -> `Memory`; shallow: of the first level.
+
+        Latents and embedded frames may be given once for all samples of the context, as to `StreamingUNet3D`.
+        """
         frames = self._frames_read
         sample = sample[:, :, :frames]
         time = self._time(sample, timestep, timestep_cond)
         x = self._input(sample) + embedded_frames
         skips = self._down(x, time, context, frames, 1 if shallow else None)
-        return Memory(tuple(skips), None if shallow else self._mid(skips[-1], time, context, frames))
+        if shallow:
+            return Memory(tuple(skips), None)
+        return Memory(tuple(skips), self._mid(skips[-1], spread(time, len(skips[-1])), context, frames))
 
 
 class VideoNorm(nn.GroupNorm):

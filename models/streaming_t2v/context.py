@@ -21,6 +21,10 @@ class Context:
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
 
+    @property
+    def batch(self) -> int:
+        return self.keys[0].shape[0]
+
     def __add__(self, other: Context) -> Context:
         """The two as one batch: guidance evaluates its branches together."""
         return Context(

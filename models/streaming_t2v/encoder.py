@@ -1,6 +1,8 @@
 """The input side of diffusers' UNet3D, shared by the main network and by CAM's feature extractor.
 
-Owns the walk from noisy latents to skip features and the middle; knows nothing of what is done with them.
+Owns the walk from noisy latents to skip features and the middle; knows nothing of what is done with them. The branches
+of guidance look at the same latents and differ in what they read: given latents of one sample and a context of several,
+what comes before the first reading is computed once.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 
-from models.streaming_t2v import temporal
 from models.streaming_t2v.context import Context, ContextAttention, project
 
 COORDINATE_CHANNELS = 9
@@ -33,7 +34,6 @@ class VideoEncoder(UNet3DConditionModel):
     def _build(self, coordinates: bool, layout: bool = False, known_planes: bool = False, **network: Any) -> None:
         """Make the layers, by diffusers' constructor without its record of the arguments: a subclass keeps its own."""
         UNet3DConditionModel.__init__.__wrapped__(self, **network)
-        temporal.speed_up(self)
         self.coordinates = coordinates
         self.known_planes = known_planes
         old, latent_channels = self.conv_in, network["in_channels"]
@@ -57,7 +57,8 @@ class VideoEncoder(UNet3DConditionModel):
 
     def _time(self, sample: Tensor, timestep: Tensor | float, timestep_cond: Tensor | None) -> Tensor:
         """Timestep (one for all samples, or one each) -> embedding of every frame, [B*F, 4C]."""
-        steps = torch.as_tensor(timestep, device=sample.device).reshape(-1).expand(sample.shape[0])
+        batch = sample.shape[0] if timestep_cond is None else max(sample.shape[0], timestep_cond.shape[0])
+        steps = torch.as_tensor(timestep, device=sample.device).reshape(-1).expand(batch)
         embedding = self.time_embedding(self.time_proj(steps).to(sample.dtype), timestep_cond)
         return embedding.repeat_interleave(sample.shape[2], dim=0)
 
@@ -69,7 +70,10 @@ class VideoEncoder(UNet3DConditionModel):
         lay_out: Tensor | None = None,
         known: Tensor | None = None,
     ) -> Tensor:
-        """Latents [B, C, F, H, W] -> features of every frame [B*F, C', H, W]; `lay_out` [B] says for whom."""
+        """Latents [B, C, F, H, W] -> features of every frame [B*F, C', H, W]; `lay_out` [B] says for whom.
+
+        One sample of latents stays one, unless `pooled` is of more and the network has a layout.
+        """
         frames, inputs = sample.shape[2], [sample]
         if self.coordinates:
             planes = coordinate_planes(_numbers(sample, frame_numbers), *sample.shape[3:]).to(sample)
@@ -79,20 +83,50 @@ class VideoEncoder(UNet3DConditionModel):
                 inputs.append(guess if lay_out is None else guess * lay_out.view(-1, 1, 1, 1, 1))
         if self.known_planes:
             inputs.append(known_planes(sample, known))
-        sample = self.conv_in(torch.cat(inputs, dim=1).transpose(1, 2).flatten(0, 1))
+        batch = max(map(len, inputs))
+        planes = torch.cat([given.expand(batch, -1, -1, -1, -1) for given in inputs], dim=1)
+        sample = self.conv_in(planes.transpose(1, 2).flatten(0, 1))
         return self.transformer_in(sample, num_frames=frames, return_dict=False)[0]
 
     def _down(self, x: Tensor, time: Tensor, context: Context, frames: int, levels: int | None = None) -> list[Tensor]:
         """Skip features: after the input, after every layer, after every downsampler; of all levels, or the first."""
-        skips = [x]
-        for block in self.down_blocks[:levels]:
-            x, new = block(x, time, num_frames=frames, **context_of(block, context))
+        rows = context.batch * frames
+        skips = [spread(x, rows)]
+        first, *others = self.down_blocks[:levels]
+        if max(len(x), len(time)) < rows and first.has_cross_attention:
+            x, new = begin(first, x, time, context, frames)
+        else:
+            x, new = first(skips[0], spread(time, rows), num_frames=frames, **context_of(first, context))
+        skips.extend(new)
+        for block in others:
+            x, new = block(x, spread(time, rows), num_frames=frames, **context_of(block, context))
             skips.extend(new)
         return skips
 
     def _mid(self, x: Tensor, time: Tensor, context: Context, frames: int) -> Tensor:
         middle: Tensor = self.mid_block(x, time, encoder_hidden_states=context, num_frames=frames)
         return middle
+
+
+def spread(x: Tensor, rows: int) -> Tensor:
+    """What is one sample's for all: [F, …] -> [B*F, …]."""
+    return x if len(x) == rows else x.repeat(rows // len(x), *[1] * (x.ndim - 1))
+
+
+def begin(block: Any, x: Tensor, time: Tensor, context: Context, frames: int) -> tuple[Tensor, list[Tensor]]:
+    """A block with cross-attention, from features [F, C, H, W] of one sample to those of all that the context is of."""
+    rows, skips = context.batch * frames, []
+    layers = zip(block.resnets, block.temp_convs, block.attentions, block.temp_attentions, strict=True)
+    for resnet, convolution, attention, over_frames in layers:
+        x = spread(convolution(resnet(x, time), num_frames=frames), rows)
+        time = spread(time, rows)
+        x = attention(x, encoder_hidden_states=context, return_dict=False)[0]
+        x = over_frames(x, num_frames=frames, return_dict=False)[0]
+        skips.append(x)
+    for sampler in block.downsamplers or ():
+        x = sampler(x)
+        skips.append(x)
+    return x, skips
 
 
 class Layout(nn.Module):

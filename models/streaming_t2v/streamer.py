@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,11 @@ from models import noise, pixels
 from models.streaming_t2v.anchor import embed_anchor, embed_no_anchor
 from models.streaming_t2v.context import Context
 from models.streaming_t2v.pipeline import StreamingPipeline
-from models.streaming_t2v.sampler import OnStep, branches, guide, ignore, sample_chunk
+from models.streaming_t2v.sampler import Denoise, OnStep, ignore, sample_chunk
+from models.streaming_t2v.solvers import solver
 from models.streaming_t2v.text import EncodedText, concatenate, pooled_for
-from models.streaming_t2v.turbo import Turbo
-from models.streaming_t2v.way import Look, Way
+from models.streaming_t2v.way import Look, Way, guided
+from models.turbo import Turbo
 
 #: "frames": uint8 [F, H, W, 3], the chunk's new frames; "anchor": float32 [E]; and where known frames are held,
 #: "latents": float32 [C, F_cond, h, w] of the last frames.
@@ -118,29 +119,16 @@ class Streamer:
 
     def _streaming_denoiser(
         self, frames: Tensor, known: Tensor | None, anchor: Tensor, text: EncodedText, null: EncodedText
-    ) -> Callable[[Tensor, Tensor], Tensor]:
+    ) -> Denoise:
         """The guided network of one chunk, with everything that is constant over its steps computed here.
 
         frames: conditioning frames [F_cond, 3, H, W] in [-1, 1]; they enter every branch, as published. known: their
         latents, for a network with `known_planes`.
         """
-        turbo, steps = self.settings.turbo, self.settings.steps
-        scales = self.settings.guidance_scale, self.settings.anchor_guidance_scale
+        how = self.settings
         planes = {"known": known} if self.parts.unet.config.known_planes else {}
-        ways = {
-            is_guided: self._way(branches(*scales) if is_guided else branches(1, 1), frames, anchor, text, null, planes)
-            for is_guided in {turbo.is_guided(step, steps) for step in range(steps)}
-        }
-        taken = count()
-
-        def denoise(latents: Tensor, t: Tensor) -> Tensor:
-            step = next(taken)
-            is_guided = turbo.is_guided(step, steps)
-            again = (turbo.looks_again(step, steps, every) for every in (turbo.memory_every, turbo.deep_every))
-            predictions = ways[is_guided].ask(latents, t, *again)
-            return guide(predictions, *(scales if is_guided else (1.0, 1.0)))
-
-        return denoise
+        way = partial(self._way, frames=frames, anchor=anchor, text=text, null=null, planes=planes)
+        return guided(way, how.guidance_scale, how.anchor_guidance_scale, how.turbo, how.steps)
 
     def _way(
         self,
@@ -164,7 +152,7 @@ class Streamer:
         if cam is None:
             return None
         context, pooled = cam.context(texts.tokens), pooled_for(cam, texts.pooled)
-        embedded = cam.embed(frames.unsqueeze(0).to(cam.dtype)).repeat(texts.tokens.shape[0], 1, 1, 1)
+        embedded = cam.embed(frames.unsqueeze(0).to(cam.dtype))
         return lambda batch, t, shallow: cam(batch, t, context, embedded, pooled, shallow)
 
     def _anchored(self, names: tuple[str, ...], texts: EncodedText, anchor: Tensor) -> Context:
@@ -178,11 +166,11 @@ class Streamer:
         return self.parts.unet.anchored_context(texts.tokens, self.parts.apm(embeddings.to(dtype)))
 
     def _sample(self, denoise: Any, *, index: int, known: Tensor | None, on_step: OnStep) -> Tensor:
-        scheduler = copy.deepcopy(self.settings.turbo.scheduler(self.parts.scheduler))
-        scheduler.set_timesteps(self.settings.steps, device=self.parts.device)
+        settings, parts = self.settings, self.parts
+        scheduler = solver(parts.scheduler, settings.turbo.solver, settings.steps, parts.device)
         draw = self.noise(index)
         start = draw(noise.INITIAL) * scheduler.init_noise_sigma
-        return sample_chunk(denoise, start, scheduler, draw, eta=self.settings.eta, known=known, on_step=on_step)
+        return sample_chunk(denoise, start, scheduler, draw, eta=settings.eta, known=known, on_step=on_step)
 
     def noise(self, index: int) -> Callable[[int], Tensor]:
         """The noise of chunk `index`: step -> [1, C, F, h, w], float32 as all latents between steps."""

@@ -14,14 +14,15 @@ from diffusers.models.modeling_utils import ModelMixin  # noqa: F401 - where dif
 from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
 from torch import Tensor, nn
 
+from models import kernels
 from models.streaming_t2v.apm import AnchorMixer
 from models.streaming_t2v.cam import INJECTORS, Memory
 from models.streaming_t2v.context import Context, project
-from models.streaming_t2v.encoder import VideoEncoder, context_of, skip_channels
+from models.streaming_t2v.encoder import VideoEncoder, context_of, skip_channels, spread
 
 
 class Deep:
-    """What all levels but the first made of a step, for the steps after it (`models.streaming_t2v.turbo`)."""
+    """What all levels but the first made of a step, for the steps after it (`models.turbo`)."""
 
     features: Tensor | None = None  # [B*F, C, H, W], as the last block of the way up is given them
 
@@ -85,6 +86,7 @@ class StreamingUNet3D(VideoEncoder):
             self.apm_mixers = nn.ModuleList(
                 AnchorMixer(num_text_tokens, num_image_tokens, cross_attention_dim) for _ in self.cross_attentions()
             )
+        kernels.speed_up(self)
 
     def anchored_context(self, text_tokens: Tensor, image_tokens: Tensor) -> Context:
         """K and V of text mixed with the anchor: [B, T, D] and [B, N, D]; constant over the steps of a chunk."""
@@ -108,22 +110,24 @@ class StreamingUNet3D(VideoEncoder):
     ) -> UNet3DConditionOutput:
         """Predict noise (or velocity) for latents [B, C, F, H, W] at a timestep (one, or one a sample).
 
-        encoder_hidden_states: a `Context` made once, or text tokens [B, T, D]. memory: CAM's features at this step.
-        frame_numbers: [B, F] where frames are not 0, 1, 2, … (networks with `coordinates`). lay_out: [B], 0 for samples
-        that are to do without the layout (networks with `layout`). known: clean latents of the first frames,
-        [B, C, K, H, W] (networks with `known_planes`). pooled: the pooled text [B, D] that the layout is of, where
-        timestep_cond is something else. deep: keeps what the deeper levels make; where it has something, that is taken
-        and only the first level computed.
+        Where all samples have the same latents, these may be given once, [1, C, F, H, W]: what does not depend on what
+        is read is then computed once. encoder_hidden_states: a `Context` made once, or text tokens [B, T, D]. memory:
+        CAM's features at this step. frame_numbers: [B, F] where frames are not 0, 1, 2, … (networks with
+        `coordinates`). lay_out: [B], 0 for samples that are to do without the layout (networks with `layout`). known:
+        clean latents of the first frames, [B, C, K, H, W] (networks with `known_planes`). pooled: the pooled text
+        [B, D] that the layout is of, where timestep_cond is something else. deep: keeps what the deeper levels make;
+        where it has something, that is taken and only the first level computed.
         """
         context = encoder_hidden_states
         if isinstance(context, Tensor):
             context = self.context(context)
-        batch, frames = sample.shape[0], sample.shape[2]
+        batch, frames = context.batch, sample.shape[2]
         time = self._time(sample, timestep, timestep_cond)
         laid_out_by = timestep_cond if pooled is None else pooled
         x = self._input(sample, frame_numbers, laid_out_by, lay_out, known)
         kept = None if deep is None else deep.features
         skips = self._down(x, time, context, frames, None if kept is None else 1)
+        time = spread(time, batch * frames)
         x = self._mid(skips[-1], time, context, frames) if kept is None else kept
         if kept is not None:
             skips = skips[: len(self.up_blocks[-1].resnets)]

@@ -73,6 +73,30 @@ def test_trained_memory_reaches_the_new_frames(unet, cam, given):
     assert not torch.allclose(made(given["frames"])[:, :, 8:], made(-given["frames"])[:, :, 8:], atol=1e-4)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("pooled", [False, True], ids=["text", "pooled"])
+def test_latents_that_all_samples_share_may_be_given_once(given, pooled):
+    """What comes before the first reading is computed once: of the text, or of what stands in the embedding of time."""
+    torch.manual_seed(1)
+    unet = StreamingUNet3D(**SMALL, num_text_tokens=5, num_image_tokens=3, time_cond_proj_dim=6 if pooled else None)
+    network = {key: value for key, value in SMALL.items() if key != "up_block_types"}
+    cam = ConditionalAttentionModule(**network, embedding_channels=(4, 4, 8, 8)).eval()
+    for parameter in (*unet.parameters(), *cam.parameters()):
+        torch.nn.init.normal_(parameter, std=0.2)
+    beside = torch.randn(2, 6) if pooled else None
+    rows, real = [], unet.transformer_in.forward
+    unet.transformer_in.forward = lambda x, **more: rows.append(len(x)) or real(x, **more)
+
+    def made(latents, frames):
+        memory = cam(latents, 500, cam.context(given["text"]), cam.embed(frames))
+        return unet.eval()(latents, 500, given["text"], beside, memory).sample
+
+    once = made(given["sample"][:1], given["frames"][:1])
+    both = made(given["sample"][:1].expand(2, -1, -1, -1, -1), given["frames"][:1].expand(2, -1, -1, -1, -1))
+    assert torch.allclose(once, both, atol=1e-5) and not torch.allclose(*once, atol=1e-3)
+    assert 2 * rows[0] == rows[1]
+
+
 def test_each_sample_of_a_batch_may_stand_at_its_own_timestep(unet, given):
     with torch.no_grad():
         both = unet(given["sample"], torch.tensor([100, 900]), given["text"]).sample

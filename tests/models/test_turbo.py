@@ -12,9 +12,9 @@ import torch
 from models import catalog
 from models.loading import load_pipeline
 from models.recipe import Recipe
-from models.request import VideoRequest
-from models.streaming_t2v.turbo import Turbo
+from models.request import RefineOptions, VideoRequest
 from models.streaming_t2v.unet import Deep
+from models.turbo import Turbo
 from tests.support import checkpoint
 
 MODEL = catalog.find("tiny-shapes")
@@ -33,7 +33,7 @@ def pipeline(tmp_path_factory):
 def calls(pipeline, monkeypatch):
     """How many samples each network was asked for, of all levels or of the first."""
     counted = Counter()
-    for name, network in (("unet", pipeline.unet), ("cam", pipeline.cam)):
+    for name, network in (("first", pipeline.first_chunk), ("unet", pipeline.unet), ("cam", pipeline.cam)):
         real = network._down
 
         def down(x, time, context, frames, levels=None, name=name, real=real):
@@ -44,14 +44,24 @@ def calls(pipeline, monkeypatch):
     return counted
 
 
+def video(pipeline, turbo):
+    """The frames of the first chunk and of the one after it."""
+    first, second = Recipe(pipeline, MODEL, replace(REQUEST, turbo=turbo)).generate()
+    return first[1].frames, second[1].frames
+
+
 def chunk(pipeline, turbo):
-    """The frames of the one chunk after the first."""
-    return list(Recipe(pipeline, MODEL, REQUEST, turbo=turbo).generate())[1][1].frames
+    return video(pipeline, turbo)[1]
+
+
+def of_chunks(calls):
+    """Without those of the first chunk."""
+    return {asked: count for asked, count in calls.items() if asked[0] != "first"}
 
 
 def test_without_it_every_step_is_whole_and_guided(pipeline, calls):
     plain = chunk(pipeline, Turbo())
-    assert calls == {("unet", "whole"): 2 * STEPS, ("cam", "whole"): 2 * STEPS}
+    assert calls == {(network, "whole"): 2 * STEPS for network in ("first", "unet", "cam")}
     assert np.array_equal(plain, list(Recipe(pipeline, MODEL, REQUEST).generate())[1][1].frames)
 
 
@@ -75,8 +85,36 @@ def test_without_it_every_step_is_whole_and_guided(pipeline, calls):
 )  # fmt: skip
 def test_each_option_leaves_out_what_it_says(pipeline, calls, turbo, expected):
     made = chunk(pipeline, turbo)
-    assert calls == expected
+    assert of_chunks(calls) == expected
     assert not np.array_equal(made, chunk(pipeline, Turbo()))
+
+
+@pytest.mark.parametrize(
+    ("turbo", "expected"),
+    [
+        (Turbo(guide_to=0.5), {("first", "whole"): 6 + 3}),
+        (Turbo(deep_every=3), {("first", "whole"): 6, ("first", "shallow"): 6}),
+        (Turbo(solver="unipc"), {("first", "whole"): 12}),
+    ],
+    ids=str,
+)
+def test_the_first_chunk_leaves_out_as_much(pipeline, calls, turbo, expected):
+    first, _ = video(pipeline, turbo)
+    assert {asked: count for asked, count in calls.items() if asked[0] == "first"} == expected
+    assert not np.array_equal(first, video(pipeline, Turbo())[0])
+
+
+def test_refinement_is_guided_in_the_same_part_of_its_steps(pipeline, monkeypatch):
+    asked, real = [], pipeline.refiner.forward
+
+    def forward(*given, **more):
+        asked.append(len(more["encoder_hidden_states"]))
+        return real(*given, **more)
+
+    monkeypatch.setattr(pipeline.refiner, "forward", forward)
+    request = replace(REQUEST, num_frames=16, refine=RefineOptions(4, 0.5), turbo=Turbo(guide_to=0.5))
+    *_, refined = Recipe(pipeline, MODEL, request).generate()
+    assert asked == [2, 2, 1, 1] and refined[1].frames.shape == (16, 128, 128, 3)
 
 
 @pytest.mark.parametrize("solver", ["dpm++", "unipc"])
@@ -113,7 +151,9 @@ def test_where_nothing_changes_between_steps_the_kept_features_are_those_anew(pi
     [
         ({"solver": "euler"}, "ddim, dpm.., unipc"),
         ({"guide_from": 0.6, "guide_to": 0.5}, "in that order"),
-        ({"memory_every": 0}, "1 or more"),
+        ({"guide_to": float("nan")}, "in that order"),
+        ({"memory_every": 0}, "memory_every is 0; 1 to 10"),
+        ({"deep_every": 11}, "deep_every is 11; 1 to 10"),
     ],
 )
 def test_what_cannot_be_is_refused(wrong, said):

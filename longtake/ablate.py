@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Shown
 
-NAMES = ("conditioning", "appearance", "blending", "systems")
+NAMES = ("conditioning", "appearance", "blending", "systems", "turbo", "turbo-refinement")
 
 
 @click.command()
@@ -22,7 +22,7 @@ NAMES = ("conditioning", "appearance", "blending", "systems")
     "--steps", default=900, show_default=True, help="Training of the networks of `conditioning`, unless done."
 )
 @click.option(
-    "--sampling-steps", type=click.IntRange(min=1), default=12, show_default=True, help="Of a chunk; the service: 25."
+    "--sampling-steps", type=click.IntRange(min=1), help="Of a chunk; the table's own by default, the service's are 25."
 )
 @click.option("--processes", default=2, show_default=True, help="One thread each.")
 @click.option(
@@ -39,14 +39,14 @@ def ablate(
     videos: int,
     frames: int | None,
     steps: int,
-    sampling_steps: int,
+    sampling_steps: int | None,
     processes: int,
     runs: Path,
     json_file: Path | None,
     sheet: Path | None,
 ) -> None:
     """Make TABLE: conditioning (CAM, Add-Cond, Conc-Cond), appearance (APM and its anchor), blending, systems (each
-    alone, and with StreamingT2V going on from it), or all.
+    alone, and with StreamingT2V going on from it), turbo and turbo-refinement (what is left out for speed), or all.
 
     Takes hours on two cores. Stop it whenever you like: what is trained and measured is kept in --runs, and the same
     command goes on from there.
@@ -66,17 +66,17 @@ def ablate(
     figures = {}
     for name in chosen:
         table = TABLES[name]
-        length = frames or table.frames
+        length, chunk_steps = frames or table.frames, sampling_steps or table.steps
         for stage in table.stages:
             networks.learn(stage, runs, steps, processes)
         if sheet:
-            draw_sheet(sheet, name, length, sampling_steps, runs)
+            draw_sheet(sheet, name, length, chunk_steps, runs)
             continue
-        compare = partial(video.compare, name, length, sampling_steps, runs)
+        compare = partial(video.compare, name, length, chunk_steps, runs)
         columns = TextColumn("{task.description}"), MofNCompleteColumn(), TextColumn("captions"), TimeRemainingColumn()
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(name, total=videos)
-            kept = runs / f"{name}-{length}-{sampling_steps}.jsonl"
+            kept = runs / f"{name}-{length}-{chunk_steps}.jsonl"
             weights = networks.fingerprint(runs, table.stages, table.systems)
             variants = [variant.name for variant in table.variants]
             rows = series.collect(kept, weights, videos, variants, compare, processes, partial(progress.advance, task))

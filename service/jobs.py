@@ -13,6 +13,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from models import catalog, systems, units
 from models.model import CatalogError, Model
+from models.turbo import Turbo
 from models.units import Stage, Unit
 from service.graph import WorkGraph
 
@@ -95,6 +96,7 @@ class Generation(Record):
     guidance_scale: float
     anchor_guidance_scale: float
     refine: Refine | None = None
+    turbo: Turbo | None = None  # None: nothing is left out
     image: ImageRef | None = None
     clip: ClipRef | None = None
     first_chunk: str | None = None  # another system than the model's own: a recipe

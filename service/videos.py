@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from models.turbo import Turbo
 from service.estimates import Pace, eta_s
 from service.jobs import Ancestry, Job, JobError, JobState, Made, PromptAt, Record
 from service.speed import realtime_factor, time_to_first_segment_s
@@ -59,6 +60,7 @@ class Video(Record):
     fps: int
     output: Made  # size, fps and frames of the finished video, after interpolation and enlargement
     seed: int
+    turbo: Turbo | None  # what was left out of the sampling; None where nothing was
     prompts: tuple[PromptAt, ...]
     ancestry: Ancestor | None
     queue_position: int | None  # videos of yours that go before it; told where one video is asked for
@@ -104,6 +106,7 @@ def video_of(
         fps=made.fps,
         output=made.made,
         seed=made.seed,
+        turbo=made.turbo,
         prompts=made.prompts,
         ancestry=Ancestor.of(job.ancestry, made.fps) if job.ancestry else None,
         queue_position=queue_position if job.state == JobState.QUEUED else None,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from models.catalog import TINY_SHAPES
 from models.systems import (
     MAKE_A_VIDEO,
     STREAMING,
@@ -17,6 +18,7 @@ from models.systems import (
     VIDEOCRAFTER,
     VIDEOCRAFTER_I2V,
 )
+from models.turbo import Turbo
 
 
 class Refinement(Enum):
@@ -31,8 +33,9 @@ class Refinement(Enum):
 class Variant:
     """One row. stage: the training stage whose network it takes (none: the bundled model's).
 
-    options: what differs in `StreamerSettings`. refinement: how its preview is refined (none: not at all). recipe: who
-    draws the first chunk, and who goes on from it, where it is not StreamingT2V.
+    options: what differs in `StreamerSettings`. refinement: how its preview is refined (none: not at all), in so many
+    steps (the model's), with so much left out. recipe: who draws the first chunk, and who goes on from it, where it is
+    not StreamingT2V.
     """
 
     name: str
@@ -40,16 +43,19 @@ class Variant:
     options: dict[str, Any] = field(default_factory=dict)
     refinement: Refinement | None = None
     recipe: tuple[str, str] | None = None
+    refine_steps: int = TINY_SHAPES.default_refine_steps
+    refine_turbo: Turbo = Turbo()
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table: its rows, the figures it shows, and how long its videos are."""
+    """One table: its rows, the figures it shows, how long its videos are, and the steps of their chunks."""
 
     title: str
     frames: int
     variants: tuple[Variant, ...]
     figures: tuple[str, ...]
+    steps: int = 12  # half of the model's own, for time
 
     @property
     def stages(self) -> list[str]:
@@ -71,6 +77,9 @@ _SYSTEMS = {
     "VideoCrafter": (VIDEOCRAFTER, VIDEOCRAFTER_I2V),
     "Make-A-Video": (MAKE_A_VIDEO, MAKE_A_VIDEO),
 }
+
+_SOLVERS = {"ddim": "DDIM", "dpm++": "DPM-Solver++", "unipc": "UniPC"}
+_FEW = 6
 
 TABLES = {
     "conditioning": Table(
@@ -116,6 +125,56 @@ TABLES = {
         (
             *("direction", "presence", "kept_colour", "kept_shape", "motion", "scene_cuts", "mawe_dis", "seam_ratio"),
             *("drift", "cpu_seconds_per_frame"),
+        ),
+    ),
+    "turbo": Table(
+        "What is left out of the sampling",
+        80,
+        (
+            Variant("exact: DDIM, 25 steps"),
+            Variant("guidance in the first half", options={"turbo": Turbo(guide_to=0.5)}),
+            Variant("CAM every second step", options={"turbo": Turbo(memory_every=2)}),
+            Variant("deep levels every second step", options={"turbo": Turbo(deep_every=2)}),
+            *(
+                Variant(f"{name}, {_FEW} steps", options={"steps": _FEW, "turbo": Turbo(solver)})
+                for solver, name in _SOLVERS.items()
+            ),
+            *(
+                Variant(
+                    f"DPM-Solver++, {_FEW} steps, CAM and deep levels every {times} step",
+                    options={"steps": _FEW, "turbo": Turbo("dpm++", memory_every=every, deep_every=every)},
+                )
+                for every, times in ((2, "second"), (3, "third"))
+            ),
+        ),
+        (
+            *("direction", "presence", "kept_colour", "kept_shape", "motion", "scene_cuts", "seam_ratio", "drift"),
+            "cpu_seconds_per_frame",
+        ),
+        steps=25,
+    ),
+    "turbo-refinement": Table(
+        "What is left out of the refinement",
+        80,
+        (
+            Variant("exact: 8 steps", refinement=Refinement.BLENDED),
+            Variant("guidance in the first half", refinement=Refinement.BLENDED, refine_turbo=Turbo(guide_to=0.5)),
+            Variant("4 steps", refinement=Refinement.BLENDED, refine_steps=4),
+            Variant(
+                "4 steps, guidance in the first half",
+                refinement=Refinement.BLENDED,
+                refine_steps=4,
+                refine_turbo=Turbo(guide_to=0.5),
+            ),
+        ),
+        (
+            "presence",
+            "kept_colour",
+            "kept_shape",
+            "scene_cuts",
+            "seam_ratio",
+            "flicker",
+            "cpu_seconds_per_refined_frame",
         ),
     ),
 }

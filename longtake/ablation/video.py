@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from models.evaluation.likeness import Likeness
 from models.evaluation.mawe import FlowMagnitude, WarpError
 from models.recipe import Recipe
 from models.refinement.apart import joints, refine_apart
-from models.request import default_request
+from models.request import RefineOptions, default_request
 from models.shapes.language import Caption
 from models.streaming_t2v.anchor import embed_anchor
 from models.streaming_t2v.pipeline import StreamingPipeline
@@ -41,11 +41,12 @@ def compare(
     table, caption = TABLES[name], held_out_captions(number + 1)[number]
     rows = {}
     for variant in (variant for variant in table.variants if variant.name in variants):
+        pipeline = networks.pipeline(runs, variant.stage)
         begun = time.process_time()
         preview = preview_of(variant, num_frames, steps, runs, number, caption)
-        seconds = time.process_time() - begun
-        pipeline = networks.pipeline(runs, variant.stage)
+        drawn = time.process_time()
         frames, seams = make(variant, pipeline, caption, number, *preview)
+        seconds = {"": drawn - begun, "refined_": time.process_time() - drawn}
         rows[variant.name] = read(table, pipeline, caption, frames, seams, seconds)
     return rows
 
@@ -88,7 +89,11 @@ def make(
     """A row's video of its preview, uint8 [F, H, W, 3], and the frames at which its pieces begin."""
     if variant.refinement is None:
         return frames, starts
-    request = default_request(MODEL, str(caption), num_frames=len(frames), seed=seed, refine=True)
+    request = replace(
+        default_request(MODEL, str(caption), num_frames=len(frames), seed=seed, refine=True),
+        refine=RefineOptions(variant.refine_steps, MODEL.default_refine_strength),
+        turbo=variant.refine_turbo,
+    )
     recipe = Recipe(pipeline, MODEL, request)
     windows = recipe.refiner().windows
     if variant.refinement is Refinement.BLENDED:
@@ -98,9 +103,14 @@ def make(
 
 
 def read(
-    table: Table, pipeline: StreamingPipeline, caption: Caption, frames: np.ndarray, seams: list[int], seconds: float
+    table: Table,
+    pipeline: StreamingPipeline,
+    caption: Caption,
+    frames: np.ndarray,
+    seams: list[int],
+    seconds: dict[str, float],
 ) -> Figures:
-    """The figures of one video, those that the table shows; `seconds` of one core are what its preview took."""
+    """The figures of one video that the table shows. seconds: of one core, for its preview and its refinement."""
     gauges: list[Gauge] = [SceneCuts(), Differences(seams)]
     if "clip_anchor_distance" in table.figures:
         gauges.append(Likeness(lambda pixels: embed_anchor(pipeline.image_encoder, pixels)))
@@ -110,5 +120,5 @@ def read(
         gauges.append(WarpError())
     first, whole = score_first_chunk(caption, frames[: MODEL.chunk_frames]), score_roll_out(caption, frames, seams)
     figures = {**asdict(first), **asdict(whole), **measure(frames, *gauges)}
-    figures["cpu_seconds_per_frame"] = seconds / len(frames)
+    figures |= {f"cpu_seconds_per_{what}frame": taken / len(frames) for what, taken in seconds.items()}
     return {name: figures[name] for name in table.figures}

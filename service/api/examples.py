@@ -32,7 +32,7 @@ _VIDEO = Video(
     seconds="8", fps=8, output=Made(size="64x64", fps=8, frames=64), seed=7, metadata={"scene": "12"},
     created_at=_ORDERED_AT, started_at=_ORDERED_AT + 1,
     first_frame_at=_ORDERED_AT + 2, completed_at=None, expires_at=None, error=None, stage="stream",
-    chunks=Chunks(done=3, total=7), frames=32, ancestry=None, queue_position=None, eta_s=1.9,
+    chunks=Chunks(done=3, total=7), frames=32, ancestry=None, turbo=None, queue_position=None, eta_s=1.9,
     stream_url=f"https://videos.example/v1/videos/{_ID}/stream.m3u8?token=1795356000-c2lnbmF0dXJl",
     time_to_first_segment_s=1.2, realtime_factor=None, usage=Usage(gpu_seconds=1.5), quality=None,
 )  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from models import limits, systems
 from models.model import Model, listed
+from models.turbo import Turbo
 from service.api.schemas import CreateVideo, RefineOptions, Webhook
 from service.errors import DeliveryRefused, InvalidRequest
 from service.jobs import PromptAt, Refine, WebhookTarget
@@ -61,8 +62,10 @@ def refinement(order: CreateVideo, model: Model) -> Refine | None:
     if by_size is False or by_refine is False:
         return None
     asked = order.refine if isinstance(order.refine, RefineOptions) else RefineOptions()
+    preset = model.turbo if order.turbo is True else None
+    default_steps = preset.refine_steps if preset else model.default_refine_steps
     return Refine(
-        steps=within("refine.steps", asked.steps, 1, model.max_steps, model.default_refine_steps),
+        steps=within("refine.steps", asked.steps, 1, model.max_steps, default_steps),
         strength=_strength(asked.strength, model),
         blending=asked.blending,
         bands=model.refine_bands,
@@ -144,6 +147,27 @@ def _scale(field: str, value: float | None, default: float, most: float) -> floa
         allowed = f"0 to {most:g} are possible"
         raise InvalidRequest(f"{field} is {value:g}; {allowed}.", field, "out_of_range")
     return value
+
+
+def steps(order: CreateVideo, model: Model) -> int:
+    """Of a chunk: as asked, else the preset's where turbo is asked for without saying how, else the model's."""
+    preset = model.turbo if order.turbo is True else None
+    return within("steps", order.steps, 1, model.max_steps, preset.steps if preset else model.default_steps)
+
+
+def turbo(order: CreateVideo, model: Model) -> Turbo | None:
+    """What is left out of the sampling; None for nothing."""
+    if order.turbo is False:
+        return None
+    if model.turbo is None:
+        said = f"turbo is for {systems.STREAMING}, and {model.name} goes on by {model.streamer} here."
+        raise InvalidRequest(said, "turbo", "conflicting_fields")
+    if order.turbo is True:
+        return model.turbo.options
+    try:
+        return Turbo(**order.turbo.model_dump())
+    except ValueError as error:
+        raise InvalidRequest(str(error), "turbo", "out_of_range") from None
 
 
 def rate(asked: float | None, model: Model) -> float | None:

@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from service.api.refusals import refuses
 from service.errors import InvalidRequest, MalformedBody, UnsupportedMediaType
 
-_JSON_FIELDS = frozenset({"prompts", "refine", "webhook", "metadata", "video", "input_reference"})
+_JSON_FIELDS = frozenset({"prompts", "refine", "turbo", "webhook", "metadata", "video", "input_reference"})
 _FILES = frozenset({"input_reference"})
 MAX_VALUES = 200_000  # in JSON: an empty list takes 2 bytes to send and 60 to keep, and a body may be 20 MB
 

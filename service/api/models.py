@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from models import catalog, systems, units
 from models.model import Model
+from models.turbo import Preset
 from service.api.deps import ServicesDep, TenantDep
 from service.api.refusals import refuses
 from service.errors import NotFound
@@ -59,6 +60,7 @@ class ModelCard(BaseModel):
     licence: str
     stages: list[str]
     recipe: RecipeCard
+    turbo: Preset | None  # what `turbo: true` is; null where there is no turbo
     limits: Limits
 
 
@@ -105,6 +107,7 @@ def card(model: Model, places: Collection[str]) -> ModelCard:
         licence=model.licence,
         stages=[str(stage) for stage in units.Stage if done[stage]],
         recipe=recipe,
+        turbo=model.turbo,
         limits=Limits(**(same_name | own)),
     )
 

@@ -45,6 +45,16 @@ class RefineOptions(Body):
     blending: Literal["randomized", "paper", "middle"] = "randomized"
 
 
+class TurboOptions(Body):
+    """What is left out of the sampling; what is not named is not (`turbo` of docs/speed.md)."""
+
+    solver: Literal["ddim", "dpm++", "unipc"] = "ddim"
+    guide_from: Finite = 0.0
+    guide_to: Finite = 1.0
+    memory_every: int = 1
+    deep_every: int = 1
+
+
 class Recipe(Body):
     """The systems that make the video, by name; what is left out is the model's own (`recipe` of GET /v1/models)."""
 
@@ -100,10 +110,19 @@ Times = Annotated[
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Prompts = Annotated[list[PromptFrom], Field(max_length=50)]
 
+
+def _flag_or_options(value: object) -> str:
+    return "<flag>" if isinstance(value, bool) else "<options>"
+
+
 #: Tags in angle brackets do not appear in the names of fields (see `problems`).
 Refinement = Annotated[
     Annotated[bool, Tag("<flag>")] | Annotated[RefineOptions, Tag("<options>")],
-    Discriminator(lambda value: "<flag>" if isinstance(value, bool) else "<options>"),
+    Discriminator(_flag_or_options),
+]
+TurboField = Annotated[
+    Annotated[bool, Tag("<flag>")] | Annotated[TurboOptions, Tag("<options>")],
+    Discriminator(_flag_or_options),
 ]
 
 
@@ -149,6 +168,8 @@ class CreateVideo(Handling):
     recipe: Recipe | None = None
     interpolate: Times = 1
     upscale: Times = 1
+    # Left out of an order's fingerprint where it says nothing: older releases knew no turbo.
+    turbo: TurboField = Field(default=False, exclude_if=lambda value: value is False)
 
 
 class Parent(Body):

@@ -6,14 +6,15 @@ import { labels, round } from "./words.js";
 
 export function openComposer({ onOrdered }) {
   const form = document.getElementById("composer");
-  const { model: modelField, size: sizeField } = form.elements;
+  const { model: modelField, size: sizeField, turbo: turboField } = form.elements;
   const rows = form.querySelector("#schedule ol");
   let models = [];
 
   const model = () => models.find(({ id }) => id === modelField.value);
 
   function showModel() {
-    const { description, licence, limits } = model();
+    const { description, licence, limits, turbo } = model();
+    turboField.disabled = !turbo;
     const options = limits.sizes.map((size) => {
       const name = limits.refined_sizes.includes(size) ? `${size}, refined` : size;
       return new Option(name, size, size === limits.refined_size, size === limits.refined_size);
@@ -70,6 +71,7 @@ export function openComposer({ onOrdered }) {
       seed: number(form, "seed"),
       steps: number(form, "steps"),
       guidance_scale: number(form, "guidance_scale"),
+      turbo: turboField.checked && !turboField.disabled,
       negative_prompt: text(form, "negative_prompt"),
       prompts: schedule(),
       metadata,
@@ -101,6 +103,7 @@ export function openComposer({ onOrdered }) {
       sizeField.value = video.size;
       form.elements.seconds.value = video.seconds;
       form.elements.seed.value = video.seed;
+      turboField.checked = video.turbo !== null;
       rows.replaceChildren();
       for (const entry of video.prompts) addRow(round(entry.at_seconds), entry.prompt);
       form.elements.prompt.focus();

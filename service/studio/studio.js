@@ -11,7 +11,8 @@ const element = (id) => document.getElementById(id);
 const shown = () => (/^#video_\w+$/.test(location.hash) ? location.hash.slice(1) : null);
 let rooms = null;
 
-async function enter() {
+/** `first`: what has the focus behind the door. At once: whoever types while the gallery loads is not interrupted. */
+async function enter(first = null) {
   const models = await api.models();
   const gallery = rooms?.gallery ?? openGallery();
   const stage = rooms?.stage ?? openStage({ go, onVideo: gallery.update, onGone: gallery.forget, again: (video) => composer.fill(video) });
@@ -20,6 +21,7 @@ async function enter() {
   composer.offer(models);
   stage.know(models);
   open(true);
+  first?.focus({ preventScroll: true });
   stage.show(shown());
   await gallery.open(shown());
 }
@@ -51,9 +53,8 @@ element("door-form").addEventListener("submit", (event) => {
     const typed = element("key").value.trim();
     if (!typed) throw new api.Problem("Type your key first.", { field: "key" });
     api.key.set(typed, element("remember").checked);
-    await enter();
+    await enter(element("prompt"));
     element("key").value = "";
-    element("prompt").focus({ preventScroll: true });
   });
 });
 element("leave").addEventListener("click", () => leave());

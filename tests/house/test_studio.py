@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.house import KEY, House, until
 from workers import media
@@ -50,13 +50,14 @@ def enter(page: Page) -> Page:
     return page
 
 
-def order(page: Page, *, seconds: str = "6", steps: str = "40", size: str = "64x64") -> str:
+def order(page: Page, *, seconds: str = "6", steps: str = "40", size: str = "64x64", turbo: bool = False) -> str:
     """Order a video by the form; its id."""
     form = page.locator("#composer")
     form.get_by_label("Seconds").fill(seconds)
     form.get_by_label("Size").select_option(size)
     form.locator("summary").click()
     form.get_by_label("Steps").fill(steps)
+    form.get_by_label("Turbo").set_checked(turbo)
     form.get_by_role("button", name="Make it").click()
     return on_screen(page)
 
@@ -81,6 +82,7 @@ def test_a_video_is_watched_steered_branched_and_kept_while_it_is_made(house: Ho
     until(lambda: played_s(page) > early + 0.3, "the frames after them")
     now = house.video(video)
     assert now["status"] == "in_progress" and now["frames"] < 64, "it must play before it is complete"
+    assert now["turbo"] is None
     expect(page.locator(".chunk")).to_have_count(7)
     expect(page.locator(".chunk[data-state=making]")).to_have_count(1)
 
@@ -124,8 +126,9 @@ def test_a_video_is_watched_steered_branched_and_kept_while_it_is_made(house: Ho
 
 def test_a_refined_video_is_shown_as_its_preview_and_then_refined(house: House, studio: Open) -> None:
     page = enter(studio())
-    video = order(page, seconds="4", steps="4", size="128x128")
-    assert house.ended(video)["status"] == "completed"
+    video = order(page, seconds="4", steps="4", size="128x128", turbo=True)
+    made = house.ended(video)
+    assert made["status"] == "completed" and made["turbo"]["solver"] == "dpm++"
     width = "document.querySelector('.screen video').videoWidth"
     until(lambda: page.evaluate(width) == 128, "the refined picture")
     page.get_by_role("button", name="Show the preview").click()
@@ -211,6 +214,20 @@ def test_the_gallery_pages_and_filters(house: House, studio: Open) -> None:
     expect(page.locator("#cards img").first).to_be_visible(timeout=WAIT_MS)
     page.locator("#filters").get_by_label("Status").select_option("failed")
     expect(page.locator("#gallery-empty")).to_have_text("No video of yours is like that.", timeout=WAIT_MS)
+
+
+def test_whoever_types_while_the_gallery_loads_is_not_interrupted(studio: Open) -> None:
+    page, held = studio(), list[Route]()
+    page.route("**/v1/videos?*", lambda route: held.append(route))
+    with page.expect_request("**/v1/videos?*"):
+        enter(page)
+    expect(page.locator("#prompt")).to_be_focused()
+    label = page.locator("#filters").get_by_label("Label")
+    label.focus()
+    for route in held:
+        route.continue_()
+    expect(page.locator("#gallery")).to_have_attribute("aria-busy", "false", timeout=WAIT_MS)
+    expect(label).to_be_focused()
 
 
 def test_the_key_stays_in_this_tab_unless_it_is_to_be_remembered(studio: Open) -> None:

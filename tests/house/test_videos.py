@@ -31,6 +31,7 @@ def test_the_same_seed_makes_the_same_video_and_another_seed_another(house: Hous
     [
         {"steps": 3},
         {"guidance_scale": 6.0},
+        {"turbo": {"guide_to": 0.5, "deep_every": 2}},
         {"negative_prompt": "a blue star moving left on a navy background"},
         {"prompt": "a green square moving up on a grey background"},
     ],

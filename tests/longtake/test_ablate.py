@@ -16,7 +16,7 @@ from longtake.evaluation.contact_sheet import ROW_CAPTION
 def run(tmp_path, *arguments):
     torch.set_num_threads(1)
     result = CliRunner().invoke(
-        ablate, [*arguments, "--runs", str(tmp_path), "--processes", "1", "--videos", "1", "--sampling-steps", "2"]
+        ablate, ["--sampling-steps", "2", "--runs", str(tmp_path), "--processes", "1", "--videos", "1", *arguments]
     )
     assert result.exit_code == 0, result.output
     return result.output
@@ -55,6 +55,16 @@ def test_every_system_makes_its_row_of_the_comparison(tmp_path):
     rows = json.loads(figures.read_text())["systems"]
     assert len(rows) == 7 and len({row["mawe_dis"][0] for row in rows.values()}) == 7
     assert all(row["cpu_seconds_per_frame"][0] > 0 for row in rows.values())
+
+
+def test_all_that_turbo_can_leave_out_is_left_out_in_its_row(tmp_path):
+    figures = tmp_path / "figures.json"
+    run(tmp_path, "turbo", "turbo-refinement", "--frames", "17", "--sampling-steps", "3", "--json", str(figures))
+    made = json.loads(figures.read_text())
+    assert len({row["seam_ratio"][0] for row in made["turbo"].values()}) == len(made["turbo"]) == 9
+    refined = made["turbo-refinement"]
+    assert len({row["flicker"][0] for row in refined.values()}) == len(refined) == 4
+    assert all(row["cpu_seconds_per_refined_frame"][0] > 0 for row in refined.values())
 
 
 def test_a_sheet_shows_every_row_and_its_slice(tmp_path):
@@ -109,5 +119,6 @@ def test_every_figure_of_a_table_is_one_that_is_measured():
     names = {figure for table in tables.TABLES.values() for figure in table.figures}
     assert names <= {
         *("scene_cuts", "seam_ratio", "flicker", "presence", "kept_colour", "kept_shape", "drift"),
-        *("clip_anchor_distance", "flow_std_dis", "direction", "motion", "mawe_dis", "cpu_seconds_per_frame"),
+        *("clip_anchor_distance", "flow_std_dis", "direction", "motion", "mawe_dis"),
+        *("cpu_seconds_per_frame", "cpu_seconds_per_refined_frame"),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import asdict
 
 from fastapi.testclient import TestClient
 
@@ -27,6 +28,8 @@ def test_a_model_says_what_can_be_asked_of_it(api: TestClient) -> None:
     assert {"own", "make-a-video"} <= set(recipe["first_chunks"]) <= set(model.first_chunks)
     assert {"streaming-t2v", "make-a-video"} <= set(recipe["streamers"]) <= set(model.streamers)
     assert (recipe["interpolate"], recipe["upscale"]) == ([2, 3, 4, 5], [2])
+    assert model.turbo and card["turbo"] == asdict(model.turbo)
+    assert api.get("/v1/models/tiny-make-a-video").json()["turbo"] is None
     problem(api.get("/v1/models/sora-2"), 404, "not_found", "model")
 
 

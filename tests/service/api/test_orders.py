@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
+from typing import Any
 
 import redis
 from fastapi.testclient import TestClient
 
+from models.catalog import MODELS
+from models.turbo import Turbo
+from service.jobs import Generation
 from service.objects import key, open_objects
 from service.settings import Settings
 from service.store import Store
@@ -27,7 +32,7 @@ def test_the_video_object_has_openais_fields_and_ours(api: TestClient) -> None:
     openai = {"id", "object", "model", "status", "progress", "created_at", "completed_at", "expires_at", "prompt"}
     openai |= {"size", "seconds", "remixed_from_video_id", "error"}
     ours = {"stage", "chunks", "frames", "fps", "seed", "prompts", "queue_position", "eta_s", "stream_url"}
-    ours |= {"started_at", "first_frame_at", "usage", "quality", "metadata", "ancestry", "output"}
+    ours |= {"started_at", "first_frame_at", "usage", "quality", "metadata", "ancestry", "output", "turbo"}
     ours |= {"time_to_first_segment_s", "realtime_factor"}
     video = order(api, num_frames=40, seed=7, metadata={"shot": "1"})
     assert set(video) == openai | ours
@@ -66,6 +71,28 @@ def test_a_video_is_refined_unless_it_is_said_otherwise(api: TestClient) -> None
         for more in ({}, {"refine": {}}, {"refine": True}, {"size": "128x128"}, {"refine": False}, {"size": "64x64"})
     ]
     assert sizes == ["128x128"] * 4 + ["64x64"] * 2
+
+
+def test_turbo_is_the_models_preset_or_what_is_named(api: TestClient, store: Store, tenants: Tenants) -> None:
+    preset = MODELS["tiny-shapes"].turbo
+    assert preset
+
+    def made(**fields: Any) -> Generation:
+        answer = api.post("/v1/videos", json={"prompt": PROMPT, **fields}).json()
+        generation = store.get(tenants.keys()[0].tenant, answer["id"]).generation
+        assert answer["turbo"] == (generation.turbo and asdict(generation.turbo))
+        return generation
+
+    plain, fast, named = made(turbo=False), made(turbo=True), made(turbo={"guide_to": 0.5})
+    assert plain.turbo is None and plain == made(seed=plain.seed)
+    assert fast.refine and (fast.turbo, fast.steps, fast.refine.steps) == (
+        preset.options, preset.steps, preset.refine_steps,
+    )  # fmt: skip
+    assert named.refine and (named.steps, named.refine.steps) == (25, 8) and named.turbo == Turbo(guide_to=0.5)
+    asked = made(turbo=True, steps=7, refine={"steps": 3})
+    assert asked.refine and (asked.steps, asked.refine.steps) == (7, 3)
+    form = {"prompt": (None, PROMPT), "turbo[solver]": (None, "unipc"), "turbo[deep_every]": (None, "3")}
+    assert api.post("/v1/videos", files=form).json()["turbo"]["deep_every"] == 3
 
 
 def test_a_form_says_the_same_as_json(api: TestClient) -> None:

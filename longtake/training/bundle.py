@@ -9,7 +9,7 @@ import functools
 import json
 import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,12 @@ TINY_SHAPES = Bundle(
         "refiner_schedule": LogSNRCosineSchedule,
     },
 )
+#: In as few steps as it was distilled to.
+TINY_SHAPES_TURBO = replace(
+    TINY_SHAPES,
+    name="tiny-shapes-turbo",
+    folders={"first_chunk": "quick_first_chunk", "unet": "quick_unet", "cam": "quick_cam"},
+)
 TINY_VIDEOCRAFTER = Bundle(
     "tiny-videocrafter",
     VideoCrafterPipeline,
@@ -159,6 +165,7 @@ TINY_MAKE_A_VIDEO = Bundle(
 #: By the `result` of the recipe that trains them.
 BUNDLES: dict[str, tuple[Bundle, ...]] = {
     "tiny-shapes": (TINY_SHAPES,),
+    "tiny-shapes-turbo": (TINY_SHAPES_TURBO,),
     "tiny-text2video-zero": (TINY_TEXT2VIDEO_ZERO, TINY_INSTRUCT_PIX2PIX, TINY_CONTROLNET_CANNY),
     "tiny-make-a-video": (TINY_MAKE_A_VIDEO,),
     "tiny-videocrafter": (TINY_VIDEOCRAFTER, TINY_VIDEOCRAFTER_I2V),

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler
 from safetensors.torch import load_model
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from longtake.training import clips
@@ -65,7 +65,7 @@ class FirstChunkStage:
         self.tokenizer = make_tokenizer()
         self.text = frozen(CLIPTextModel, checkpoint / "text_encoder")
         self.vae = frozen(AutoencoderKL, checkpoint / "vae")
-        self.frozen = (self.text, self.vae)
+        self.frozen: tuple[nn.Module, ...] = (self.text, self.vae)
         sizes = {"up_block_types": UP_BLOCKS, "num_text_tokens": NUM_TOKENS}
         folder = checkpoint / "first_chunk"
         network = begin(StreamingUNet3D, folder, **NETWORK, **sizes, layout=True, cam=False, apm=False)

@@ -139,6 +139,8 @@ class Recipe(Strict):
     cam: CamRecipe | None = None
     apm: ApmRecipe | None = None
     refiner: StageRecipe | None = None
+    quick_first_chunk: StageRecipe | None = None
+    quick_chunk: ApmRecipe | None = None
     text_to_image: StageRecipe | None = None
     edit: StageRecipe | None = None
     control: StageRecipe | None = None
@@ -164,6 +166,7 @@ class Recipe(Strict):
 
 STAGES = (
     *("vae", "text", "layout", "clip", "first_chunk", "cam", "apm", "refiner"),
+    *("quick_first_chunk", "quick_chunk"),
     *("text_to_image", "edit", "control"),
     *("text_to_video", "image_to_video"),
     *("prior", "image_decoder", "video_decoder", "interpolator", "enlarger", "sharpener"),

@@ -15,6 +15,7 @@ from longtake.training.autoencoder import AutoencoderStage
 from longtake.training.bundle import check_origin, unbundle
 from longtake.training.clip_pair import ClipStage
 from longtake.training.clips import ShapesSource, Source
+from longtake.training.few_steps import QuickChunkStage, QuickFirstChunkStage
 from longtake.training.first_chunk import FirstChunkStage
 from longtake.training.folder import restore
 from longtake.training.layout import LayoutStage
@@ -45,6 +46,8 @@ STAGES: dict[str, Any] = {
     "cam": CamStage,
     "apm": ApmStage,
     "refiner": RefinerStage,
+    "quick_first_chunk": QuickFirstChunkStage,
+    "quick_chunk": QuickChunkStage,
     "text_to_image": TextToImageStage,
     "edit": EditStage,
     "control": ControlStage,

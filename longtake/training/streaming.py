@@ -148,7 +148,11 @@ class CamStage:
 
     def denoiser(self, context: Context, past: Past, text: EncodedText) -> nn.Module:
         """What is taught, given the conditioning frames."""
-        unet, cam = self.learner["unet"], self.learner["cam"]
+        return self.denoiser_of(self.learner, context, past, text)
+
+    def denoiser_of(self, networks: Any, context: Context, past: Past, text: EncodedText) -> nn.Module:
+        """CAM and the network of these as one."""
+        unet, cam = networks["unet"], networks["cam"]
         pixels = clips.decode(self.vae, past.latents) if past.pixels is None else past.pixels
         return _Together(unet, cam, context, cam.context(text.tokens), cam.embed(pixels))
 
@@ -162,7 +166,7 @@ class ApmStage(CamStage):
     """CAM and APM on 32 frames: anchor from 1-16, conditioning 17-24, denoised 17-32; temporal layers stay frozen."""
 
     name = told_as = "apm"
-    needs = ("tokenizer", "text_encoder", "vae", "scheduler", "image_encoder", "unet", "cam")
+    needs: tuple[str, ...] = ("tokenizer", "text_encoder", "vae", "scheduler", "image_encoder", "unet", "cam")
     recipe: ApmRecipe
 
     def __init__(self, checkpoint: Path, recipe: ApmRecipe | None = None, source: Source = DRAWN):

@@ -32,7 +32,7 @@ def plot(curve: np.ndarray, title: str, *, seams: Collection[int] = (), cuts: Co
     write(title, (LEFT * SMOOTH, TOP / 2 * SMOOTH), "lm", 14)
     for value in np.linspace(0, top, 6):
         line(at(0, value), at(last, value), colour=FAINT)
-        write(f"{value:.2g}", (at(0, value)[0] - 8 * SMOOTH, at(0, value)[1]), "rm")
+        write(f"{value:.6g}", (at(0, value)[0] - 8 * SMOOTH, at(0, value)[1]), "rm")
     for frame in range(0, last + 1, max(1, int(_round_up(last / 8)))):
         write(str(frame), (at(frame, 0)[0], at(frame, 0)[1] + 10 * SMOOTH), "mt")
     for frame in seams:

@@ -6,7 +6,7 @@ READY  := .venv/.ready
 S3     := .cache/s3-server/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test faults lint fmt train bench bench-gpu bench-api bench-published bench-length bench-scaling soak screenshots s3-server lock clean
+.PHONY: help setup demo serve test faults lint fmt train bench bench-gpu bench-api bench-company bench-published bench-length bench-scaling soak screenshots s3-server lock clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -57,6 +57,9 @@ bench-api: setup ## What the API carries: orders a second, 10,000 that wait, 1,0
 
 bench-published: setup ## A streaming chunk and a refinement window beside the published code's, from CHECKOUT=FOLDER of it (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.published $(CHECKOUT)
+
+bench-company: setup ## What it saves to make the chunks of several videos in one batch (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.company
 
 bench-length: setup ## What a frame costs, and what memory a video, of 120, 240 and 1,200 frames (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.length

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from typing import Any
 
 import torch
@@ -28,15 +30,52 @@ from workers.workshop import Workshop
 log = logging.getLogger(__name__)
 
 COMMIT_AGAIN_S = 0.5
+LOOK_AGAIN_S = 0.25  # for a unit to be made beside those in work
 OUT_OF_MEMORY = "out_of_memory"
 
 
+def render_some(shop: Workshop) -> Iterator[Job]:
+    """Claim one unit, do it, commit it: the job as it then is; nothing when there is nothing to do.
+
+    Where the worker makes several at once, others beside it, and in their places others again until none is in work.
+    """
+    if shop.settings.units_at_once == 1:
+        if job := render_next(shop):
+            yield job
+        return
+    errors = list[BaseException]()
+    with ThreadPoolExecutor(shop.settings.units_at_once, thread_name_prefix="unit") as pool:
+        at_work = set[Future[Job]]()
+        while not errors:
+            while len(at_work) < shop.settings.units_at_once and not shop.draining.is_set() and (claim := taken(shop)):
+                at_work.add(pool.submit(render_claimed, shop, claim))
+            if not at_work:
+                return
+            is_full = len(at_work) == shop.settings.units_at_once
+            done, at_work = wait(at_work, None if is_full else LOOK_AGAIN_S, FIRST_COMPLETED)
+            errors = [error for unit in done if (error := unit.exception())]
+            yield from (unit.result() for unit in done if unit.exception() is None)
+        for unit in as_completed(at_work):
+            if unit.exception() is None:
+                yield unit.result()
+    raise errors[0]
+
+
 def render_next(shop: Workshop) -> Job | None:
-    """Claim one unit, do it, commit it: the job as it then is. None when there is nothing to do."""
+    """One unit in this thread."""
+    claim = taken(shop)
+    return None if claim is None else render_claimed(shop, claim)
+
+
+def taken(shop: Workshop) -> Claim | None:
+    """A claim on the next unit."""
     claim = shop.store.claim_next(shop.worker_id)
-    if claim is None:
-        return None
-    shop.metrics.claimed(claim)
+    if claim is not None:
+        shop.metrics.claimed(claim)
+    return claim
+
+
+def render_claimed(shop: Workshop, claim: Claim) -> Job:
     with tracing.unit(claim):
         return render(shop, claim)
 
@@ -84,7 +123,7 @@ def make(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> UnitDone:
 def draw(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> dict[str, object]:
     """A unit of tensors: its segment, where it shows frames, and the state that later units need."""
     job = claim.job
-    with tracing.step("generate"):
+    with tracing.step("generate"), shop.turn(job):
         made = shop.recipe(job).run(unit, shop.states_for(job, unit), on_step=lease.step)
     segment = None
     if len(made.frames):

@@ -1,4 +1,4 @@
-"""The role `render`: one message, one unit. Opened in the spawned child, which alone holds the model.
+"""The role `render`: one message, one unit or several at once. Opened in the spawned child: it alone holds the model.
 
 Stops within a step of SIGTERM: the parent passes the signal on, the unit is given back, and another worker
 has it at once. Knows Celery; what a unit is, `workers.render` knows. Tensors are imported in the child only:
@@ -36,17 +36,19 @@ opened: list[Workshop] = []  # one, in the child
 
 
 def render() -> None:
-    """Do one unit, and call again while there is work."""
-    from workers.render import render_next
+    """Do one unit, or several at once, and call again while there is work."""
+    from workers.render import render_some
 
     shop, waker = opened[0], queue.Waker(current_app)
     signal.signal(signal.SIGTERM, lambda number, frame: shop.draining.set())  # the pool's own would end us here
     try:
-        job = None if shop.draining.is_set() else render_next(shop)
-        if job is not None and job.state.is_terminal:
-            waker.wake_delivery()
-        if (job is not None or shop.draining.is_set()) and shop.store.has_work():
-            waker.wake_more(max(1, job.opened if job else 0))
+        for job in () if shop.draining.is_set() else render_some(shop):
+            if job.state.is_terminal:
+                waker.wake_delivery()
+            if shop.store.has_work():
+                waker.wake_more(max(1, job.opened))
+        if shop.draining.is_set() and shop.store.has_work():
+            waker.wake_more(1)
     except StoreUnavailable as error:
         log.warning("work put off: %s", error)  # until the sweep wakes somebody
 

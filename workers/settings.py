@@ -16,6 +16,9 @@ class WorkerSettings(Settings):
     # On a CPU the number of threads decides how sums are split, and so the last bits of a frame. One, the same
     # for every worker, keeps a video the same wherever its units are made; more workers use more cores.
     torch_threads: int = Field(default=1, ge=1)
+    # Chunks of several videos are one batch where model and size are the same, and while one unit is stored another is
+    # computed. Frames then depend in their last bits on what was made beside them.
+    units_at_once: int = Field(default=1, ge=1, le=16)
     heartbeat_file: Path | None = None  # renewed every second while the worker lives: a liveness probe
     storage_patience_s: float = Field(default=60.0, ge=0)  # how long a unit waits for storage that is away
     compile: bool = False  # the networks' blocks, at the start, on a GPU that holds them all (models.compiling)

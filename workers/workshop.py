@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -18,11 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from models import pictures
+from models.company import Company
 from models.compiling import compile_blocks, warm_up
 from models.first_chunk.source import Source
 from models.loading import load_pipeline
+from models.memory.presets import LARGE
 from models.memory.stages import Work
-from models.model import Model
+from models.model import CheckpointError, Model
 from models.recipe import Recipe
 from models.request import RefineOptions, VideoRequest
 from models.streaming_t2v.pipeline import StreamingPipeline
@@ -59,6 +62,7 @@ class Workshop:
     metrics: WorkerMetrics
     draining: threading.Event = field(default_factory=threading.Event)
     states: Recent[tuple[str, str], bytes] = field(default_factory=lambda: Recent(STATES_BYTES, len, STATES_S))
+    _turns: threading.Lock = field(default_factory=threading.Lock)
     _pipelines: Recent[str, StreamingPipeline] = field(default_factory=lambda: Recent(MODELS))
     _sources: Recent[str, Source] = field(default_factory=lambda: Recent(SYSTEMS))
     _recipes: Recent[Generation, Recipe] = field(default_factory=lambda: Recent(RECIPES))
@@ -75,6 +79,12 @@ class Workshop:
 
     def lease(self, claim: Claim) -> Lease:
         return Lease(self.store, claim, ttl_s=self.settings.lease_ttl_s, draining=self.draining.is_set)
+
+    @contextmanager
+    def turn(self, job: Job) -> Iterator[None]:
+        """For the work of a job's networks: those that other systems bring are one thread's at a time."""
+        with self._turns if job.generation.systems() else nullcontext():
+            yield
 
     def put(self, key: str, body: bytes | Path, content_type: str = "application/octet-stream") -> None:
         """Store an object, and count how long that took."""
@@ -145,10 +155,21 @@ def load(model: Model, settings: WorkerSettings) -> StreamingPipeline:
     path = settings.checkpoints.get(model.checkpoint, model.checkpoint)
     pipeline = load_pipeline(path, device=device, memory=settings.memory, pairs=model.pairs)
     chosen: dict[str, object] = {"memory": pipeline.memory.name, "numbers": pipeline.precision.reason}
+    pipeline.company = company(pipeline, settings)
     if settings.compile:
         chosen["blocks"] = compiled(pipeline, model)
     log.info("model loaded", extra={"model": model.name, "device": str(pipeline.device), **chosen})
     return pipeline
+
+
+def company(pipeline: StreamingPipeline, settings: WorkerSettings) -> Company:
+    """Of the units that are made at once. Raises `CheckpointError` where weights come and go for one thread only."""
+    if settings.units_at_once > 1 and pipeline.memory.grouped:
+        raise CheckpointError(
+            f"LONGTAKE_UNITS_AT_ONCE is {settings.units_at_once}, for which the device must hold all of the networks: "
+            f"not LONGTAKE_MEMORY={pipeline.memory.name}, but {LARGE.name}."
+        )
+    return Company(settings.units_at_once)
 
 
 def compiled(pipeline: StreamingPipeline, model: Model) -> int:

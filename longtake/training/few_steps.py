@@ -115,7 +115,7 @@ class QuickFirstChunkStage(FirstChunkStage):
         self.ladder = Ladder(self.scheduler)
 
     def draw(self, rng: random.Random, done: float) -> Clips:
-        return clips.draw(self.source, rng, 8, CHUNK_FRAMES)
+        return clips.draw(self.source, rng, 4, CHUNK_FRAMES)
 
     def loss(self, batch: Clips, rng: random.Random, done: float) -> Tensor:
         latents = clips.encode(self.vae, batch.pixels)

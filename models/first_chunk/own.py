@@ -32,15 +32,17 @@ def draw(
     """The frames a video begins with, uint8 [F, H, W, 3], from the text alone; and the state they leave."""
     parts, own = streamer.parts, streamer.parts.first_chunk_scheduler
     turbo = streamer.settings.turbo
-    denoise = guided(partial(_way, parts, text, null, turbo), guidance_scale, guidance_scale, turbo, steps)
+    way = partial(_way, parts, text, null, turbo)
     scheduler = solver(parts.scheduler if own is None else own, turbo.solver, steps, parts.device)
     drawn = streamer.noise(0)
     start = drawn(noise.INITIAL) * scheduler.init_noise_sigma
-    if own is None:
-        latents = sample_chunk(denoise, start, scheduler, drawn, eta=streamer.settings.eta, on_step=on_step)
-    else:
-        generator = noise.generator(seed=streamer.seed, stage="first-chunk", index=0)
-        latents = solve(denoise, start, scheduler, generator, on_step)
+    with parts.company.seat() as seat:
+        denoise = guided(way, guidance_scale, guidance_scale, turbo, steps, seat)
+        if own is None:
+            latents = sample_chunk(denoise, start, scheduler, drawn, eta=streamer.settings.eta, on_step=on_step)
+        else:
+            generator = noise.generator(seed=streamer.seed, stage="first-chunk", index=0)
+            latents = solve(denoise, start, scheduler, generator, on_step)
     frames = streamer.decode(latents)
     return frames, streamer.begin(frames, latents)
 

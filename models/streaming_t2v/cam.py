@@ -131,7 +131,7 @@ class ConditionalAttentionModule(VideoEncoder):
     ) -> Memory:
         """Noisy latents [B, C, F, h, w] (the first F_cond frames are read) -> `Memory`; shallow: of the first level.
 
-        Latents and embedded frames may be given once for all samples of the context, as to `StreamingUNet3D`.
+        Latents and embedded frames may be given once for several samples of the context, as to `StreamingUNet3D`.
         """
         frames = self._frames_read
         sample = sample[:, :, :frames]
@@ -140,7 +140,7 @@ class ConditionalAttentionModule(VideoEncoder):
         skips = self._down(x, time, context, frames, 1 if shallow else None)
         if shallow:
             return Memory(tuple(skips), None)
-        return Memory(tuple(skips), self._mid(skips[-1], spread(time, len(skips[-1])), context, frames))
+        return Memory(tuple(skips), self._mid(skips[-1], spread(time, len(skips[-1]), frames), context, frames))
 
 
 class VideoNorm(nn.GroupNorm):

@@ -6,6 +6,7 @@ holds them; `ContextAttention` reads them. Knows nothing of how tokens are made.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,12 +26,12 @@ class Context:
     def batch(self) -> int:
         return self.keys[0].shape[0]
 
-    def __add__(self, other: Context) -> Context:
-        """The two as one batch: guidance evaluates its branches together."""
-        return Context(
-            tuple(torch.cat(pair) for pair in zip(self.keys, other.keys, strict=True)),
-            tuple(torch.cat(pair) for pair in zip(self.values, other.values, strict=True)),
-        )
+    @staticmethod
+    def of_all(contexts: Sequence[Context]) -> Context:
+        """Several as one batch."""
+        keys = zip(*(context.keys for context in contexts), strict=True)
+        values = zip(*(context.values for context in contexts), strict=True)
+        return Context(tuple(map(torch.cat, keys)), tuple(map(torch.cat, values)))
 
 
 def project(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:

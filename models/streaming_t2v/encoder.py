@@ -1,8 +1,8 @@
 """The input side of diffusers' UNet3D, shared by the main network and by CAM's feature extractor.
 
 Owns the walk from noisy latents to skip features and the middle; knows nothing of what is done with them. The branches
-of guidance look at the same latents and differ in what they read: given latents of one sample and a context of several,
-what comes before the first reading is computed once.
+of guidance look at the same latents and differ in what they read: given fewer samples of latents than the context has,
+each stands for as many that follow one another, and what comes before the first reading is computed once for them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class VideoEncoder(UNet3DConditionModel):
     def _time(self, sample: Tensor, timestep: Tensor | float, timestep_cond: Tensor | None) -> Tensor:
         """Timestep (one for all samples, or one each) -> embedding of every frame, [B*F, 4C]."""
         batch = sample.shape[0] if timestep_cond is None else max(sample.shape[0], timestep_cond.shape[0])
-        steps = torch.as_tensor(timestep, device=sample.device).reshape(-1).expand(batch)
+        steps = each(torch.as_tensor(timestep, device=sample.device).reshape(-1), batch)
         embedding = self.time_embedding(self.time_proj(steps).to(sample.dtype), timestep_cond)
         return embedding.repeat_interleave(sample.shape[2], dim=0)
 
@@ -72,7 +72,7 @@ class VideoEncoder(UNet3DConditionModel):
     ) -> Tensor:
         """Latents [B, C, F, H, W] -> features of every frame [B*F, C', H, W]; `lay_out` [B] says for whom.
 
-        One sample of latents stays one, unless `pooled` is of more and the network has a layout.
+        Samples of latents stay as many, unless `pooled` is of more and the network has a layout.
         """
         frames, inputs = sample.shape[2], [sample]
         if self.coordinates:
@@ -84,22 +84,22 @@ class VideoEncoder(UNet3DConditionModel):
         if self.known_planes:
             inputs.append(known_planes(sample, known))
         batch = max(map(len, inputs))
-        planes = torch.cat([given.expand(batch, -1, -1, -1, -1) for given in inputs], dim=1)
+        planes = torch.cat([each(given, batch) for given in inputs], dim=1)
         sample = self.conv_in(planes.transpose(1, 2).flatten(0, 1))
         return self.transformer_in(sample, num_frames=frames, return_dict=False)[0]
 
     def _down(self, x: Tensor, time: Tensor, context: Context, frames: int, levels: int | None = None) -> list[Tensor]:
         """Skip features: after the input, after every layer, after every downsampler; of all levels, or the first."""
         rows = context.batch * frames
-        skips = [spread(x, rows)]
+        skips = [spread(x, rows, frames)]
         first, *others = self.down_blocks[:levels]
         if max(len(x), len(time)) < rows and first.has_cross_attention:
             x, new = begin(first, x, time, context, frames)
         else:
-            x, new = first(skips[0], spread(time, rows), num_frames=frames, **context_of(first, context))
+            x, new = first(skips[0], spread(time, rows, frames), num_frames=frames, **context_of(first, context))
         skips.extend(new)
         for block in others:
-            x, new = block(x, spread(time, rows), num_frames=frames, **context_of(block, context))
+            x, new = block(x, spread(time, rows, frames), num_frames=frames, **context_of(block, context))
             skips.extend(new)
         return skips
 
@@ -108,18 +108,25 @@ class VideoEncoder(UNet3DConditionModel):
         return middle
 
 
-def spread(x: Tensor, rows: int) -> Tensor:
-    """What is one sample's for all: [F, …] -> [B*F, …]."""
-    return x if len(x) == rows else x.repeat(rows // len(x), *[1] * (x.ndim - 1))
+def each(x: Tensor, batch: int) -> Tensor:
+    """What stands for several samples that follow one another, for each of them: [S, …] -> [B, …]."""
+    if len(x) == 1:
+        return x.expand(batch, *[-1] * (x.ndim - 1))
+    return x if len(x) == batch else x.repeat_interleave(batch // len(x), dim=0)
+
+
+def spread(x: Tensor, rows: int, frames: int) -> Tensor:
+    """The same of all frames: [S*F, …] -> [B*F, …], which are `rows`."""
+    return x if len(x) == rows else each(x.unflatten(0, (-1, frames)), rows // frames).flatten(0, 1)
 
 
 def begin(block: Any, x: Tensor, time: Tensor, context: Context, frames: int) -> tuple[Tensor, list[Tensor]]:
-    """A block with cross-attention, from features [F, C, H, W] of one sample to those of all that the context is of."""
+    """A block with cross-attention, from features [S*F, C, H, W] to those of all samples that the context is of."""
     rows, skips = context.batch * frames, []
     layers = zip(block.resnets, block.temp_convs, block.attentions, block.temp_attentions, strict=True)
     for resnet, convolution, attention, over_frames in layers:
-        x = spread(convolution(resnet(x, time), num_frames=frames), rows)
-        time = spread(time, rows)
+        x = spread(convolution(resnet(x, time), num_frames=frames), rows, frames)
+        time = spread(time, rows, frames)
         x = attention(x, encoder_hidden_states=context, return_dict=False)[0]
         x = over_frames(x, num_frames=frames, return_dict=False)[0]
         skips.append(x)
@@ -145,8 +152,9 @@ class Layout(nn.Module):
         self.out = nn.Linear(width, channels)
 
     def forward(self, pooled: Tensor, planes: Tensor) -> Tensor:
-        """Pooled text [B, D] and coordinate planes [B, 9, F, H, W] -> expected latents [B, C, F, H, W]."""
-        x = self._say(0, self.place(planes.movedim(1, -1)), pooled)
+        """Pooled text [B, D] and coordinate planes [S, 9, F, H, W] -> expected latents [B, C, F, H, W]."""
+        place = self.place(planes.movedim(1, -1))
+        x = self._say(0, each(place, len(pooled)), pooled)
         for i, layer in enumerate(self.layers, start=1):
             x = x + self._say(i, layer(x), pooled)
         guess: Tensor = self.out(x)

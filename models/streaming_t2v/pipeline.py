@@ -10,6 +10,7 @@ from typing import Any
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
+from models.company import Company
 from models.memory.precision import Precision
 from models.memory.presets import Preset
 
@@ -33,6 +34,7 @@ class StreamingPipeline(DiffusionPipeline):
 
     memory: Preset  # where its parts are; both are set by `models.loading`
     precision: Precision  # what they compute in
+    company: Company  # who asks its networks at the same time
 
     _optional_components = [
         "cam",
@@ -61,6 +63,7 @@ class StreamingPipeline(DiffusionPipeline):
         first_chunk_scheduler: Any = None,
     ):
         super().__init__()
+        self.company = Company()
         self.register_modules(
             tokenizer=tokenizer,
             text_encoder=text_encoder,

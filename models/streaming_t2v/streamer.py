@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from models import noise, pixels
+from models.company import Seat
 from models.streaming_t2v.anchor import embed_anchor, embed_no_anchor
 from models.streaming_t2v.context import Context
 from models.streaming_t2v.pipeline import StreamingPipeline
@@ -88,9 +89,10 @@ class Streamer:
         remembered = state["frames"][-self.settings.conditioning_frames :].numpy()
         pixels_known = self._to_pixels(remembered)
         known = self._known(state)
-        denoise = self._streaming_denoiser(pixels_known, known, state["anchor"], text, null)
         held = known if self.settings.hold_known_frames else None
-        latents = self._sample(denoise, index=index, known=held, on_step=on_step)
+        with self.parts.company.seat() as seat:
+            denoise = self._streaming_denoiser(pixels_known, known, state["anchor"], text, null, seat)
+            latents = self._sample(denoise, index=index, known=held, on_step=on_step)
         frames = self.decode(latents[:, :, self.settings.conditioning_frames :])
         anchor = self._anchor(frames) if self.settings.anchor == "last_chunk" else state["anchor"]
         return frames, self._state(frames, latents, anchor)
@@ -118,7 +120,7 @@ class Streamer:
         return state["latents"].unsqueeze(0).to(self.parts.device)
 
     def _streaming_denoiser(
-        self, frames: Tensor, known: Tensor | None, anchor: Tensor, text: EncodedText, null: EncodedText
+        self, frames: Tensor, known: Tensor | None, anchor: Tensor, text: EncodedText, null: EncodedText, seat: Seat
     ) -> Denoise:
         """The guided network of one chunk, with everything that is constant over its steps computed here.
 
@@ -128,7 +130,7 @@ class Streamer:
         how = self.settings
         planes = {"known": known} if self.parts.unet.config.known_planes else {}
         way = partial(self._way, frames=frames, anchor=anchor, text=text, null=null, planes=planes)
-        return guided(way, how.guidance_scale, how.anchor_guidance_scale, how.turbo, how.steps)
+        return guided(way, how.guidance_scale, how.anchor_guidance_scale, how.turbo, how.steps, seat)
 
     def _way(
         self,
@@ -147,13 +149,12 @@ class Streamer:
         return Way(unet, len(names), context, pooled, look, planes, keeps_deep=self.settings.turbo.deep_every > 1)
 
     def _memory(self, frames: Tensor, texts: EncodedText) -> Look | None:
-        """CAM over the steps of one chunk: noisy latents and timestep -> its features. None without CAM."""
+        """None without CAM."""
         cam = self.parts.cam
         if cam is None:
             return None
-        context, pooled = cam.context(texts.tokens), pooled_for(cam, texts.pooled)
         embedded = cam.embed(frames.unsqueeze(0).to(cam.dtype))
-        return lambda batch, t, shallow: cam(batch, t, context, embedded, pooled, shallow)
+        return Look(cam, cam.context(texts.tokens), embedded, pooled_for(cam, texts.pooled))
 
     def _anchored(self, names: tuple[str, ...], texts: EncodedText, anchor: Tensor) -> Context:
         """Text mixed with the anchor in the 'full' branch and with the empty anchor in the others."""

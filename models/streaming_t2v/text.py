@@ -5,12 +5,15 @@ Owns tokenizing and encoding; knows nothing of guidance.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from diffusers.models.modeling_utils import get_parameter_device
 from torch import Tensor
+
+_TOKENIZING = threading.Lock()  # padding and cutting are set in the tokenizer itself, which refuses two threads at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +26,9 @@ class EncodedText:
 
 def encode(tokenizer: Any, text_encoder: Any, prompts: list[str], num_tokens: int) -> EncodedText:
     """Prompts -> their last hidden states, padded or cut to `num_tokens`."""
-    ids = tokenizer(
-        prompts, padding="max_length", max_length=num_tokens, truncation=True, return_tensors="pt"
-    ).input_ids
+    with _TOKENIZING:
+        told = tokenizer(prompts, padding="max_length", max_length=num_tokens, truncation=True, return_tensors="pt")
+    ids = told.input_ids
     out = text_encoder(ids.to(get_parameter_device(text_encoder)))  # where it computes, also if its weights are off
     return EncodedText(out.last_hidden_state, out.pooler_output)
 

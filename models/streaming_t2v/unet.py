@@ -110,13 +110,13 @@ class StreamingUNet3D(VideoEncoder):
     ) -> UNet3DConditionOutput:
         """Predict noise (or velocity) for latents [B, C, F, H, W] at a timestep (one, or one a sample).
 
-        Where all samples have the same latents, these may be given once, [1, C, F, H, W]: what does not depend on what
-        is read is then computed once. encoder_hidden_states: a `Context` made once, or text tokens [B, T, D]. memory:
-        CAM's features at this step. frame_numbers: [B, F] where frames are not 0, 1, 2, … (networks with
-        `coordinates`). lay_out: [B], 0 for samples that are to do without the layout (networks with `layout`). known:
-        clean latents of the first frames, [B, C, K, H, W] (networks with `known_planes`). pooled: the pooled text
-        [B, D] that the layout is of, where timestep_cond is something else. deep: keeps what the deeper levels make;
-        where it has something, that is taken and only the first level computed.
+        Where samples that follow one another have the same latents, these may be given once for them, [S, C, F, H, W]
+        for a batch that S divides: what does not depend on what is read is then computed once. encoder_hidden_states: a
+        `Context` made once, or text tokens [B, T, D]. memory: CAM's features at this step. frame_numbers: [B, F] where
+        frames are not 0, 1, 2, … (networks with `coordinates`). lay_out: [B], 0 for samples that are to do without the
+        layout (networks with `layout`). known: clean latents of the first frames, [B, C, K, H, W] (networks with
+        `known_planes`). pooled: the pooled text [B, D] that the layout is of, where timestep_cond is something else.
+        deep: keeps what the deeper levels make; where it has something, that is taken and the first level computed.
         """
         context = encoder_hidden_states
         if isinstance(context, Tensor):
@@ -127,7 +127,7 @@ class StreamingUNet3D(VideoEncoder):
         x = self._input(sample, frame_numbers, laid_out_by, lay_out, known)
         kept = None if deep is None else deep.features
         skips = self._down(x, time, context, frames, None if kept is None else 1)
-        time = spread(time, batch * frames)
+        time = spread(time, batch * frames, frames)
         x = self._mid(skips[-1], time, context, frames) if kept is None else kept
         if kept is not None:
             skips = skips[: len(self.up_blocks[-1].resnets)]

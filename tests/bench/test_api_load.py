@@ -68,7 +68,7 @@ def test_a_server_that_always_stalls_holds_no_rate() -> None:
 @pytest.mark.processes
 def test_waiting_videos_are_small_and_all_who_watch_are_told(tmp_path: Path) -> None:
     """Also with the wake-ups that are sent for each: those are in the store too."""
-    api_load.main(["--only", "queue", "streams", "--scale", "0.01", "--json", str(tmp_path / "figures.json")])
+    api_load.main(["--only", "queue", "streams", "--scale", "0.05", "--json", str(tmp_path / "figures.json")])
     report = json.loads((tmp_path / "figures.json").read_text())
     rows = {row["what"]: row for row in report["rows"]}
     (a_video,) = [row["value"] for what, row in rows.items() if what.startswith("the store's memory a video")]

@@ -160,17 +160,32 @@ def test_a_worker_that_is_asked_to_leave_gives_its_unit_back_at_once(
 
 
 @pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed (Debian: faketime)")
-def test_a_worker_whose_clock_is_an_hour_ahead_loses_no_lease(grounds: Grounds, worker: Process) -> None:
-    """P18: leases are told by the store's clock. Another worker stands by, and nothing is taken from either."""
+def test_a_worker_that_is_killed_with_several_units_at_work_loses_none(grounds: Grounds, resting: Process) -> None:
+    """P4, where chunks of several videos are one batch: each is made again, from the state that it had."""
+    videos = [grounds.submit(steps=steps) for steps in (10, 14)]
+    with Crew(grounds, 1, LONGTAKE_UNITS_AT_ONCE="2") as crew:
+        until(lambda: all(one(grounds, video).working for video in videos), "units of both videos", 60)
+        crew.kill_one(random.Random(1))
+        finished = [grounds.finished(video) for video in videos]
+    assert [len(video.frame_hashes) for video in finished] == [
+        one(grounds, video).generation.num_frames for video in videos
+    ]
+    for video in videos:
+        assert list(troubles(video, grounds.fates()[video])) == []
+
+
+def test_a_worker_whose_clock_is_an_hour_ahead_loses_no_lease(grounds: Grounds, resting: Process) -> None:
+    """P18: leases are told by the store's clock. It works alone and has time, so that only its clock could lose one."""
     lost = grounds.figure("api", "longtake_leases_expired_total")
-    wrong = grounds.worker("ahead", LD_PRELOAD=str(FAKETIME), FAKETIME="+1h")
-    ahead = heartbeat.read(grounds.folder / "ahead.json") or {}
+    clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "+1h"}
+    ahead = grounds.worker("ahead", **clock, LONGTAKE_LEASE_TTL_S="60")
+    name = str((heartbeat.read(grounds.folder / "ahead.json") or {})["worker"])
     video = grounds.submit(steps=10)
     assert grounds.ended(video)["status"] == "completed"
-    assert wrong.stop() == 0
-    assert one(grounds, video).fence == UNITS and grounds.figure("api", "longtake_leases_expired_total") == lost
-    made = {done.worker_id for done in grounds.fates()[video].committed}
-    assert str(ahead["worker"]) in made
+    assert ahead.stop() == 0
+    assert grounds.figure("api", "longtake_leases_expired_total") == lost
+    assert one(grounds, video).fence == UNITS
+    assert {done.worker_id for done in grounds.fates()[video].committed} == {name}
 
 
 def test_a_video_that_kills_its_workers_fails_alone(grounds: Grounds, resting: Process) -> None:

@@ -97,6 +97,30 @@ def test_latents_that_all_samples_share_may_be_given_once(given, pooled):
     assert 2 * rows[0] == rows[1]
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("more", [{}, {"layout": True, "coordinates": True}], ids=["as published", "with a layout"])
+def test_each_of_several_latents_may_stand_for_the_samples_that_follow_one_another(more):
+    """Two videos at steps of their own, with two branches of guidance each."""
+    torch.manual_seed(1)
+    shape = dict(SMALL, **more, time_cond_proj_dim=6)
+    unet = StreamingUNet3D(**shape, num_text_tokens=5, num_image_tokens=3)
+    network = {key: value for key, value in SMALL.items() if key != "up_block_types"}
+    cam = ConditionalAttentionModule(**network, embedding_channels=(4, 4, 8, 8)).eval()
+    for parameter in (*unet.parameters(), *cam.parameters()):
+        torch.nn.init.normal_(parameter, std=0.2)
+    latents, frames, times = torch.randn(2, 4, 16, 8, 8), torch.rand(2, 8, 3, 64, 64), torch.tensor([900, 100])
+    text, pooled = torch.randn(4, 5, 16), torch.randn(4, 6)
+
+    def made(videos, t, rows):
+        memory = cam(latents[videos], t, cam.context(text[rows]), cam.embed(frames[videos]))
+        return unet.eval()(latents[videos], t, text[rows], pooled[rows], memory).sample
+
+    together = made(slice(None), times, slice(None))
+    first, second = made(slice(0, 1), times[0], slice(0, 2)), made(slice(1, 2), times[1], slice(2, 4))
+    assert torch.allclose(together, torch.cat([first, second]), atol=1e-4)
+    assert not torch.allclose(together[0], together[1], atol=1e-2)
+
+
 def test_each_sample_of_a_batch_may_stand_at_its_own_timestep(unet, given):
     with torch.no_grad():
         both = unet(given["sample"], torch.tensor([100, 900]), given["text"]).sample

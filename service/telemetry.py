@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from service.correlation import Ids
 from service.database import Database
 from service.errors import StoreUnavailable
-from service.jobs import Claim, Job, UnitDone
+from service.jobs import Claim, Job, JobState, UnitDone
 from service.keys import key
 from service.redaction import redact
 from service.settings import Settings
@@ -31,6 +31,8 @@ _UNIT_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
 _UPLOAD_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _FACTOR_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8)
 _JOB_BUCKETS_S = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
+#: Codes of units that went wrong whose counters are there from the start.
+FAULTS = ("out_of_memory", "storage_unavailable", "storage_full", "generation_failed", "internal_error")
 
 
 class ApiMetrics:
@@ -65,6 +67,8 @@ class WorkerMetrics:
         self.lost = Counter(
             "longtake_units_failed_total", "Units not committed, by error code.", ("code",), registry=registry
         )
+        for code in FAULTS:  # a counter that begins with its first event has no increase to be alarmed by
+            self.lost.labels(code)
         self.realtime = Histogram(
             "longtake_realtime_factor",
             "Seconds of video made a second of wall time, of completed videos.",
@@ -150,9 +154,12 @@ class StoreCollector(Collector):
         yield pace
 
     def _outcomes(self) -> Metric:
+        """Of a model that has any, all: a counter that begins with its first failure has no increase to see."""
+        counted = {tuple(name.split("|")): n for name, n in self._db.command("HGETALL", key("outcomes")).items()}
         jobs = CounterMetricFamily("longtake_jobs", "Videos at their end.", labels=["outcome", "model"])
-        for name, number in self._db.command("HGETALL", key("outcomes")).items():
-            jobs.add_metric(name.split("|"), float(number))
+        for model in dict.fromkeys(model for _, model in counted):
+            for outcome in (state for state in JobState if state.is_terminal):
+                jobs.add_metric([outcome, model], float(counted.get((outcome, model), 0)))
         return jobs
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "models": ("longtake.models", "List, describe and check the models and their weights."),
     "keys": ("longtake.keys", "Create, list and revoke API keys."),
     "tenants": ("longtake.tenants", "Show tenants and set what each may take."),
+    "doctor": ("longtake.doctor", "Say what is missing here for videos, and how to mend it."),
     "rebuild": ("longtake.rebuild", "Bring a lost job store back from object storage."),
 }
 

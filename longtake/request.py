@@ -7,10 +7,20 @@ from typing import Any, TypeVar
 
 import click
 
+from models import catalog
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+def _models(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
+    """For shells that complete words."""
+    return [name for name in catalog.MODELS if name.startswith(begun)]
+
+
 _OPTIONS = (
-    click.option("--model", help="Name of the model; the first of GET /v1/models where not given."),
+    click.option(
+        "--model", shell_complete=_models, help="Name of the model; the first of GET /v1/models where not given."
+    ),
     click.option("--seconds", type=float, help="Length in seconds."),
     click.option("--frames", type=int, help="Length in frames, instead of --seconds."),
     click.option("--size", metavar="WxH", help="One of the model's sizes, for example 128x128."),

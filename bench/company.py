@@ -29,7 +29,7 @@ from models.recipe import Recipe
 from models.request import VideoRequest
 from models.streaming_t2v.pipeline import StreamingPipeline
 
-FRAMES, STEPS = 32, 8
+FRAMES = 32
 PROMPTS = (
     "a red circle moving right on a black background",
     "a green star moving up on a grey background",
@@ -51,15 +51,15 @@ class Row:
         return self.alone_s / self.together_s
 
 
-def measured(pipeline: StreamingPipeline, videos: int, rounds: int) -> Row:
+def measured(pipeline: StreamingPipeline, videos: int, steps: int, rounds: int) -> Row:
     """Medians of the rounds."""
     alone_s, together_s, sizes, difference = list[float](), list[float](), Company().sizes, 0
     for _ in range(rounds):
         pipeline.company = Company()
-        alone, seconds = _timed(pipeline, videos, at_once=1)
+        alone, seconds = _timed(pipeline, videos, steps, at_once=1)
         alone_s.append(seconds)
         pipeline.company = Company(videos)
-        together, seconds = _timed(pipeline, videos, at_once=videos)
+        together, seconds = _timed(pipeline, videos, steps, at_once=videos)
         together_s.append(seconds)
         sizes += pipeline.company.sizes
         difference = max(difference, *(int(np.abs(a - b).max()) for a, b in zip(alone, together, strict=True)))
@@ -67,23 +67,23 @@ def measured(pipeline: StreamingPipeline, videos: int, rounds: int) -> Row:
     return Row(videos, statistics.median(alone_s), statistics.median(together_s), share or 1.0, difference)
 
 
-def _timed(pipeline: StreamingPipeline, videos: int, at_once: int) -> tuple[list[np.ndarray], float]:
+def _timed(pipeline: StreamingPipeline, videos: int, steps: int, at_once: int) -> tuple[list[np.ndarray], float]:
     """The videos, and the processor seconds that they took."""
     began = time.process_time()
     with ThreadPoolExecutor(at_once) as pool:
-        made = list(pool.map(lambda number: _video(pipeline, number), range(videos)))
+        made = list(pool.map(lambda number: _video(pipeline, number, steps), range(videos)))
     return made, time.process_time() - began
 
 
-def _video(pipeline: StreamingPipeline, number: int) -> np.ndarray:
+def _video(pipeline: StreamingPipeline, number: int, steps: int) -> np.ndarray:
     model = catalog.find(catalog.DEFAULT_MODEL)
     scale = model.default_guidance_scale
-    request = VideoRequest(PROMPTS[number % len(PROMPTS)], FRAMES, number, STEPS, scale, scale)
+    request = VideoRequest(PROMPTS[number % len(PROMPTS)], FRAMES, number, steps, scale, scale)
     return np.concatenate([made.frames for _, made in Recipe(pipeline, model, request).generate()]).astype(int)
 
 
-def table(rows: Sequence[Row]) -> Table:
-    shown = Table(title=f"Videos of {FRAMES} frames in {STEPS} steps a chunk, processor seconds")
+def table(rows: Sequence[Row], steps: int) -> Table:
+    shown = Table(title=f"Videos of {FRAMES} frames in {steps} steps a chunk, processor seconds")
     for name in ("videos", "one after the other", "at once", "times as fast", "a forward", "largest difference"):
         shown.add_column(name, justify="right")
     for row in rows:
@@ -95,17 +95,18 @@ def table(rows: Sequence[Row]) -> Table:
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", nargs="+", type=int, default=[1, 2, 4], help="how many at once")
+    parser.add_argument("--steps", type=int, default=8, help="of a chunk")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the figures there")
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
     pipeline, progress = load_pipeline(catalog.DEFAULT_MODEL, device="cpu"), Console(stderr=True)
-    _timed(pipeline, 1, at_once=1)  # warm
+    _timed(pipeline, 1, 1, at_once=1)  # warm
     rows = list[Row]()
     for videos in asked.videos:
         progress.print(f"{videos} at once …", style="dim")
-        rows.append(measured(pipeline, videos, asked.rounds))
-    Console(width=110).print(table(rows))
+        rows.append(measured(pipeline, videos, asked.steps, asked.rounds))
+    Console(width=110).print(table(rows, asked.steps))
     if asked.json:
         told = {"command": shlex.join(["python", "-m", "bench.company", *words]), "date": time.strftime("%Y-%m-%d")}
         asked.json.write_text(json.dumps(told | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")

@@ -24,6 +24,7 @@ NAMES = ("conditioning", "appearance", "blending", "systems", "turbo", "turbo-re
 @click.option(
     "--sampling-steps", type=click.IntRange(min=1), help="Of a chunk; the table's own by default, the service's are 25."
 )
+@click.option("--row", "rows", multiple=True, help="Only rows with this in their names; may be given several times.")
 @click.option("--processes", default=2, show_default=True, help="One thread each.")
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs/ablations"), show_default=True, help="What is kept."
@@ -40,6 +41,7 @@ def ablate(
     frames: int | None,
     steps: int,
     sampling_steps: int | None,
+    rows: tuple[str, ...],
     processes: int,
     runs: Path,
     json_file: Path | None,
@@ -56,6 +58,7 @@ def ablate(
       longtake ablate conditioning
       longtake ablate appearance blending --videos 100
       longtake ablate systems --sheet systems.png
+      longtake ablate turbo --row exact --row distilled
     """
     from longtake.ablation import networks, series, video
     from longtake.ablation.tables import TABLES
@@ -65,7 +68,10 @@ def ablate(
         raise click.UsageError("--sheet is for one TABLE.")
     figures = {}
     for name in chosen:
-        table = TABLES[name]
+        try:
+            table = TABLES[name].of(rows)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
         length, chunk_steps = frames or table.frames, sampling_steps or table.steps
         for stage in table.stages:
             networks.learn(stage, runs, steps, processes)
@@ -77,10 +83,10 @@ def ablate(
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(name, total=videos)
             kept = runs / f"{name}-{length}-{chunk_steps}.jsonl"
-            weights = networks.fingerprint(runs, table.stages, table.systems)
+            weights = networks.fingerprint(runs, TABLES[name].stages, TABLES[name].checkpoints)
             variants = [variant.name for variant in table.variants]
-            rows = series.collect(kept, weights, videos, variants, compare, processes, partial(progress.advance, task))
-        figures[name] = series.means(rows)
+            told = series.collect(kept, weights, videos, variants, compare, processes, partial(progress.advance, task))
+        figures[name] = series.means(told)
         Console(width=120).print(shown(f"{table.title}: {videos} videos of {length} frames", figures[name]))
     if json_file:
         json_file.write_text(json.dumps(figures, indent=2) + "\n")

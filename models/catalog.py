@@ -30,7 +30,7 @@ from models.turbo import Preset, Turbo
 TINY_SHAPES = Model(
     name="tiny-shapes",
     description="A small model trained by this project on drawn shapes; runs on any laptop.",
-    licence="same as the project",
+    licence="Apache-2.0",
     checkpoint="tiny-shapes",
     fps=8,
     size=Size(64, 64),
@@ -101,6 +101,21 @@ _LARGE: dict[str, Any] = {  # near 512x512, as Stable Diffusion was trained
 }
 _ENTRIES = (
     TINY_SHAPES,
+    replace(
+        TINY_SHAPES,
+        name="tiny-shapes-turbo",
+        description="tiny-shapes in 4 steps without guidance: sooner, and less exact; it has learned from tiny-shapes.",
+        checkpoint="tiny-shapes-turbo",
+        first_chunks=(),
+        streamers=(),
+        preset=Preset(Turbo(), steps=4, refine_steps=4),
+        max_steps=8,
+        default_steps=4,
+        default_guidance_scale=1.0,
+        default_anchor_guidance_scale=1.0,
+        max_guidance_scale=1.0,
+        max_anchor_guidance_scale=1.0,
+    ),
     replace(
         TINY_SHAPES.composed(TEXT2VIDEO_ZERO, TEXT2VIDEO_ZERO),
         name="tiny-text2video-zero",
@@ -190,6 +205,7 @@ _ENTRIES = (
 #: Weights that come with Longtake: models/checkpoints.
 BUNDLED = (
     "tiny-shapes",
+    "tiny-shapes-turbo",
     "tiny-text2video-zero",
     "tiny-instruct-pix2pix",
     "tiny-controlnet-canny",

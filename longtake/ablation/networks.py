@@ -41,10 +41,9 @@ def learn(stage: str, runs: Path, steps: int, processes: int) -> None:
     train(build, budget=Budget(steps=steps), progress=runs / stage / f"{stage}.pt", processes=processes, seed=1)
 
 
-def fingerprint(runs: Path, stages: Iterable[str], systems: Iterable[str] = ()) -> str:
+def fingerprint(runs: Path, stages: Iterable[str], checkpoints: Iterable[str]) -> str:
     """Of all weights that a table rests on: other weights, other figures."""
-    bundled = (catalog.DEFAULT_MODEL, *map(catalog.TINY_SHAPES.place, systems))
-    folders = (*(BUNDLED / name for name in bundled), *(runs / stage / catalog.DEFAULT_MODEL for stage in stages))
+    folders = (*(BUNDLED / name for name in checkpoints), *(runs / stage / catalog.DEFAULT_MODEL for stage in stages))
     hashed = hashlib.blake2b(digest_size=8)
     for file in sorted(file for folder in folders for file in folder.rglob("*.safetensors")):
         hashed.update(file.read_bytes())
@@ -58,9 +57,9 @@ def source(system: str) -> Source:
 
 
 @cache
-def pipeline(runs: Path, stage: str | None) -> StreamingPipeline:
-    """The bundled pipeline, with the network of a row in place of its own; loaded once a process."""
-    made = load_pipeline(catalog.DEFAULT_MODEL, device="cpu", dtype=torch.float32)
+def pipeline(runs: Path, stage: str | None, model: str = catalog.DEFAULT_MODEL) -> StreamingPipeline:
+    """A bundled pipeline, with the network of a row in place of its own; loaded once a process."""
+    made = load_pipeline(model, device="cpu", dtype=torch.float32)
     if stage is not None:
         folder = runs / stage / catalog.DEFAULT_MODEL
         cam = ConditionalAttentionModule.from_pretrained(folder / "cam") if (folder / "cam").is_dir() else None

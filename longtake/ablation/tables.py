@@ -6,7 +6,8 @@ systems of this house. Data only; what the figures mean is `models.evaluation`'s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -31,7 +32,7 @@ class Refinement(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One row. stage: the training stage whose network it takes (none: the bundled model's).
+    """One row. model: of the catalogue. stage: the training stage whose network it takes (none: the model's own).
 
     options: what differs in `StreamerSettings`. refinement: how its preview is refined (none: not at all), in so many
     steps (the model's), with so much left out. recipe: who draws the first chunk, and who goes on from it, where it is
@@ -39,6 +40,7 @@ class Variant:
     """
 
     name: str
+    model: str = TINY_SHAPES.name
     stage: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     refinement: Refinement | None = None
@@ -63,9 +65,17 @@ class Table:
         return [variant.stage for variant in self.variants if variant.stage]
 
     @property
-    def systems(self) -> list[str]:
-        """The systems besides StreamingT2V that it needs."""
-        return sorted({system for variant in self.variants for system in variant.recipe or ()} - {STREAMING})
+    def checkpoints(self) -> list[str]:
+        """The names of all weights that it needs."""
+        systems = {system for variant in self.variants for system in variant.recipe or ()} - {STREAMING}
+        return sorted({*(variant.model for variant in self.variants), *map(TINY_SHAPES.place, systems)})
+
+    def of(self, rows: Collection[str]) -> Table:
+        """The same of these rows only, by parts of their names; of none: the same. Raises `ValueError`."""
+        if unknown := [row for row in rows if not any(row in variant.name for variant in self.variants)]:
+            raise ValueError(f"There is no row '{unknown[0]}'; there is {', '.join(v.name for v in self.variants)}.")
+        wanted = [v for v in self.variants if not rows or any(row in v.name for row in rows)]
+        return replace(self, variants=tuple(wanted))
 
 
 #: As published, known frames are made again and not held, so that the conditioning alone joins two chunks; and these
@@ -86,9 +96,9 @@ TABLES = {
         "How a chunk is given the one before it",
         240,
         (
-            Variant("CAM", "cam", CONDITIONING_ALONE),
-            Variant("Add-Cond", "add_cond", CONDITIONING_ALONE),
-            Variant("Conc-Cond", "conc_cond", CONDITIONING_ALONE),
+            Variant("CAM", stage="cam", options=CONDITIONING_ALONE),
+            Variant("Add-Cond", stage="add_cond", options=CONDITIONING_ALONE),
+            Variant("Conc-Cond", stage="conc_cond", options=CONDITIONING_ALONE),
             Variant("CAM as bundled, trained on", options=CONDITIONING_ALONE),
         ),
         ("scene_cuts", "seam_ratio", "flicker", "presence", "kept_colour", "kept_shape", "drift"),
@@ -146,6 +156,7 @@ TABLES = {
                 )
                 for every, times in ((2, "second"), (3, "third"))
             ),
+            Variant("distilled: DDIM, 4 steps, no guidance", "tiny-shapes-turbo", options={"steps": 4}),
         ),
         (
             *("direction", "presence", "kept_colour", "kept_shape", "motion", "scene_cuts", "seam_ratio", "drift"),

@@ -41,7 +41,7 @@ def compare(
     table, caption = TABLES[name], held_out_captions(number + 1)[number]
     rows = {}
     for variant in (variant for variant in table.variants if variant.name in variants):
-        pipeline = networks.pipeline(runs, variant.stage)
+        pipeline = networks.pipeline(runs, variant.stage, variant.model)
         begun = time.process_time()
         preview = preview_of(variant, num_frames, steps, runs, number, caption)
         drawn = time.process_time()
@@ -64,12 +64,13 @@ def preview_of(
 ) -> tuple[np.ndarray, list[int]]:
     """A row's frames before any refinement, and those at which its chunks begin."""
     options = tuple(sorted({"steps": steps, **variant.options}.items()))
-    return draw(runs, variant.stage, variant.recipe, caption, number, num_frames, options)
+    return draw(runs, variant.model, variant.stage, variant.recipe, caption, number, num_frames, options)
 
 
 @lru_cache(maxsize=1)  # rows that only differ in refinement follow each other
 def draw(
     runs: Path,
+    name: str,
     stage: str | None,
     recipe: tuple[str, str] | None,
     caption: Caption,
@@ -78,7 +79,7 @@ def draw(
     options: tuple[tuple[str, Any], ...],
 ) -> tuple[np.ndarray, list[int]]:
     """The preview of a row, uint8 [F, H, W, 3], and the frames at which its chunks begin."""
-    pipeline, model = networks.pipeline(runs, stage), MODEL.composed(*(recipe or ()))
+    pipeline, model = networks.pipeline(runs, stage, name), catalog.find(name).composed(*(recipe or ()))
     sources = {system: networks.source(system) for system in model.systems}
     return roll_out(pipeline, model, caption, num_frames=num_frames, seed=seed, sources=sources, **dict(options))
 

@@ -6,6 +6,7 @@ Owns which parts there are; knows nothing of how they are trained.
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import shutil
 from collections.abc import Collection, Mapping
@@ -193,28 +194,34 @@ def bundle(trained: Path, checkpoint: Path, what: Bundle = TINY_SHAPES) -> None:
     what.pipeline(**parts).save_pretrained(checkpoint, safe_serialization=True)
     for other in (checkpoint.with_name(name) for name in SHARED if name != what.name):
         for name in there:
-            share(checkpoint / name, other / name)
+            share(checkpoint / name, other / name, there[name])
     for name, content in what.files.items():
         (checkpoint / name).write_text(json.dumps(content) + "\n")
     seal(checkpoint)
 
 
-def share(component: Path, other: Path) -> None:
-    """Put a link to another checkpoint's component in the place of one that is the same, but for where it was read."""
-    if not component.is_symlink() and other.is_dir() and _told_in(component) == _told_in(other):
+def share(component: Path, other: Path, kind: Any) -> None:
+    """Put a link to another checkpoint's component in the place of one that is the same, but for where it was read, and
+    for what its class takes for granted: `kind` may have learned more words since the other was written.
+    """
+    words = inspect.signature(kind.__init__).parameters.values()
+    granted = {word.name: word.default for word in words if word.default is not word.empty}
+    if not component.is_symlink() and other.is_dir() and _told_in(component, granted) == _told_in(other, granted):
         shutil.rmtree(component)
         component.symlink_to(Path("..") / other.parent.name / other.name)
 
 
-def _told_in(component: Path) -> dict[str, Any]:
-    return {file.name: _told(file) for file in component.iterdir()}
+def _told_in(component: Path, granted: Mapping[str, Any]) -> dict[str, Any]:
+    return {file.name: _told(file, granted) for file in component.iterdir()}
 
 
-def _told(file: Path) -> Any:
+def _told(file: Path, granted: Mapping[str, Any]) -> Any:
     if file.suffix != ".json":
         return file.read_bytes()
     told = json.loads(file.read_text())
-    return {key: value for key, value in told.items() if key != "_name_or_path"} if isinstance(told, dict) else told
+    if not isinstance(told, dict):
+        return told
+    return {key: value for key, value in {**granted, **told}.items() if key != "_name_or_path"}
 
 
 def unbundle(checkpoint: Path, trained: Path, names: Collection[str] | None = None, *, fresh: bool = False) -> None:

@@ -1,15 +1,16 @@
-"""Stages `quick_first_chunk` and `quick_chunk`: the networks learn to come in a few steps to where guidance brings them
-in many.
+"""Stages `quick_first_chunk` and `quick_chunk`: the networks learn to go in one step, without guidance, where the
+teacher goes under guidance in several.
 
-Source: consistency distillation (arXiv 2303.01469) with the guided teacher of latent consistency models (arXiv
-2310.04378); the goal is the student's own, without an average (arXiv 2310.14189). Owns that loss, and what it is given
-in both stages. The weights that it begins with are the teacher's, and stay in the folder as they are.
+Source: progressive distillation (arXiv 2202.00512) of a guided teacher (arXiv 2210.03142), both at once. Owns that
+loss, and what it is given in both stages. The weights that it begins with are the teacher's, and stay in the folder as
+they are.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,64 +33,67 @@ from models.streaming_t2v.text import EncodedText, encode
 from models.streaming_t2v.unet import StreamingUNet3D
 
 Predict = Callable[[Tensor, Tensor], Tensor]  # noisy latents [B, C, F, h, w], timesteps [B] -> the network's prediction
-#: The teacher's steps; every schedule that divides them is one whose times the student has seen.
-LADDER = 20
+STEPS = 4  # of the student
+FINER = 2  # of the teacher, for each of the student's
 SCALE = 2.0  # of the teacher's guidance: the bundled model's own
 HUBER = 0.03  # where errors begin to count by themselves, not by their squares
 
 
 class Ladder:
-    """The noise levels of DDIM's steps, and what it does from one to the next. scheduler: of velocity prediction."""
+    """The noise levels of the student's steps, and what DDIM does between them. scheduler: of velocity prediction."""
 
-    def __init__(self, scheduler: Any, steps: int = LADDER):
+    def __init__(self, scheduler: Any, steps: int = STEPS, finer: int = FINER):
         if scheduler.config.prediction_type != "v_prediction":
             raise ValueError(f"Networks that predict '{scheduler.config.prediction_type}' are not distilled here.")
         again = DDIMScheduler.from_config(scheduler.config)
-        again.set_timesteps(steps)
+        again.set_timesteps(steps * finer)
+        self.steps, self.finer = steps, finer
         self.times = torch.cat([again.timesteps, torch.tensor([-1])])  # of noise; the last is none
         self._kept = torch.cat([scheduler.alphas_cumprod, torch.ones(1)])  # so that -1 reads 1
 
-    def draw(self, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Times [B] of a step's beginning, and of its end."""
-        rung = torch.randint(0, len(self.times) - 1, (count,))
-        return self.times[rung].to(device), self.times[rung + 1].to(device)
+    def draw(self, count: int, device: torch.device) -> Tensor:
+        """Times [finer + 1, B] of a step of the student: its beginning, the teacher's in between, its end."""
+        rung = self.finer * torch.randint(0, self.steps, (count,))
+        return torch.stack([self.times[rung + i] for i in range(self.finer + 1)]).to(device)
 
     def noised(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         signal, spread = self._levels(t)
         return signal * clean + spread * noise
 
-    def clean(self, x: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
-        """What is seen behind the noise."""
-        signal, spread = self._levels(t)
-        return signal * x - spread * velocity
-
     def step(self, x: Tensor, velocity: Tensor, t: Tensor, after: Tensor) -> Tensor:
         """DDIM (arXiv 2010.02502) without noise of its own."""
         signal, spread = self._levels(t)
-        return self.noised(self.clean(x, velocity, t), signal * velocity + spread * x, after)
+        return self.noised(signal * x - spread * velocity, signal * velocity + spread * x, after)
+
+    def leading(self, x: Tensor, x_after: Tensor, t: Tensor, after: Tensor) -> Tensor:
+        """The velocity by which one such step comes from x to x_after."""
+        (signal, spread), (signal_after, spread_after) = self._levels(t), self._levels(after)
+        straight = signal_after * signal + spread_after * spread
+        return (x_after - straight * x) / (spread_after * signal - signal_after * spread)
 
     def _levels(self, t: Tensor) -> tuple[Tensor, Tensor]:
         kept = self._kept.to(t.device)[t].view(-1, 1, 1, 1, 1)
         return kept.sqrt(), (1 - kept).sqrt()
 
 
-def consistency_loss(
+def few_steps_loss(
     student: Predict, teacher: Predict, ladder: Ladder, latents: Tensor, *, known: int = 0, known_weight: float = 1.0
 ) -> Tensor:
-    """How far what the student sees at a step's beginning is from what it sees at its end, which the teacher finds.
+    """How far the velocity that the student predicts is from the one that leads where the teacher comes.
 
-    At the last step's end there is no noise, and what the teacher has found is the goal. latents: [B, C, F, h, w]; the
-    first `known` frames are held at their noise levels, as in sampling, and count `known_weight` each.
+    latents: [B, C, F, h, w]; the first `known` frames are held at their noise levels, as in sampling, and count
+    `known_weight` each.
     """
     noise = torch.randn_like(latents)
-    t, after = ladder.draw(len(latents), latents.device)
-    x = ladder.noised(latents, noise, t)
+    times = ladder.draw(len(latents), latents.device)
+    x = begun = ladder.noised(latents, noise, times[0])
     with torch.no_grad():
-        x_after = ladder.step(x, teacher(x, t).float(), t, after)
-        x_after[:, :, :known] = ladder.noised(latents, noise, after)[:, :, :known]
-        goal = ladder.clean(x_after, student(x_after, after.clamp(min=0)).float(), after)
-    seen = ladder.clean(x, student(x, t).float(), t)
-    errors = ((seen - goal).square() + HUBER**2).sqrt().mean((0, 1, 3, 4)) - HUBER  # pseudo-Huber, [F]
+        for t, after in pairwise(times):
+            x = ladder.step(x, teacher(x, t).float(), t, after)
+            x[:, :, :known] = ladder.noised(latents, noise, after)[:, :, :known]
+        goal = ladder.leading(begun, x, times[0], times[-1])
+    off = student(begun, times[0]).float() - goal
+    errors = ((off.square() + HUBER**2).sqrt() - HUBER).mean((0, 1, 3, 4))  # pseudo-Huber, [F]
     weights = torch.ones_like(errors)
     weights[:known] = known_weight
     return (errors * weights).sum() / weights.sum()
@@ -122,7 +126,7 @@ class QuickFirstChunkStage(FirstChunkStage):
         with attention(latents.device):
             text, null = (self._read(said) for said in (batch.captions, [""] * len(batch.captions)))
             teacher = guided(self._predict(self.teacher, text), self._predict(self.teacher, null))
-            return consistency_loss(self._predict(self.learner, text), teacher, self.ladder, latents)
+            return few_steps_loss(self._predict(self.learner, text), teacher, self.ladder, latents)
 
     @torch.no_grad()
     def _read(self, prompts: list[str]) -> EncodedText:
@@ -175,9 +179,7 @@ class QuickChunkStage(ApmStage):
                 self._predict(self.teacher, past, text, anchors), self._predict(self.teacher, past, null, nothing)
             )
             student, weight = self._predict(self.learner, past, text, anchors), self.recipe.known_weight
-            return consistency_loss(
-                student, teacher, self.ladder, latents, known=self.known_frames, known_weight=weight
-            )
+            return few_steps_loss(student, teacher, self.ladder, latents, known=self.known_frames, known_weight=weight)
 
     def _predict(self, networks: Any, past: Past, text: EncodedText, anchors: Tensor) -> Predict:
         unet = networks["unet"]

@@ -57,7 +57,7 @@ def order(page: Page, *, seconds: str = "6", steps: str = "40", size: str = "64x
     form.get_by_label("Size").select_option(size)
     form.locator("summary").click()
     form.get_by_label("Steps").fill(steps)
-    form.get_by_label("Turbo").set_checked(turbo)
+    form.get_by_role("checkbox", name="Turbo").set_checked(turbo)
     form.get_by_role("button", name="Make it").click()
     return on_screen(page)
 

@@ -22,6 +22,7 @@ def run(tmp_path, *arguments):
     return result.output
 
 
+@pytest.mark.timeout(900)
 def test_the_three_conditionings_are_trained_and_measured(tmp_path):
     figures = tmp_path / "figures.json"
     shown = run(tmp_path, "conditioning", "--frames", "17", "--steps", "1", "--json", str(figures))

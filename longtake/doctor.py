@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import redis
@@ -26,9 +26,6 @@ from service.errors import ServiceError
 from service.objects import key, open_objects
 from service.redaction import redact
 from service.settings import Settings
-
-if TYPE_CHECKING:
-    from workers.settings import WorkerSettings
 
 FINE, NOTE, WRONG = "fine", "note", "wrong"
 _STYLES = {FINE: "green", NOTE: "yellow", WRONG: "bold red"}
@@ -216,10 +213,11 @@ def _places() -> set[str]:
 def signing(settings: Settings) -> Iterator[Finding]:
     """Whether finished videos can be signed, where they are to be."""
     try:
-        worker = _worker_settings()
         from workers import provenance
+        from workers.settings import WorkerSettings
     except ImportError:
         return
+    worker = WorkerSettings()
     if worker.c2pa_certificate is None:
         said = "finished videos say in plain metadata that a machine made them; LONGTAKE_C2PA_CERTIFICATE would sign it"
         yield Finding("signing", NOTE, said)
@@ -231,12 +229,6 @@ def signing(settings: Settings) -> Iterator[Finding]:
         yield Finding("signing", WRONG, f"{worker.c2pa_certificate}: {error}", mend)
         return
     yield Finding("signing", FINE, f"with {worker.c2pa_certificate}")
-
-
-def _worker_settings() -> WorkerSettings:
-    from workers.settings import WorkerSettings
-
-    return WorkerSettings()
 
 
 CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (

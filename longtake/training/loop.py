@@ -24,7 +24,7 @@ from longtake.training import processes as crowd
 from longtake.training.ahead import read_ahead
 from longtake.training.average import Average
 from longtake.training.budget import Budget as Budget
-from longtake.training.placement import half_of, place, take_back
+from longtake.training.placement import half_of, place, precision_on, take_back
 from longtake.training.progress import Progress
 from longtake.training.recipe import StageRecipe
 from longtake.training.report import Report
@@ -62,7 +62,7 @@ def _work(build: Callable[[], Stage], budget: Budget, progress: Path, seed: int)
     stage = build()
     AcceleratorState._reset_state()  # accelerate knows one precision a process, and every stage has its own
     accelerator = Accelerator(
-        mixed_precision=stage.recipe.precision,
+        mixed_precision=precision_on(state.device, stage.recipe.precision),
         cpu=state.device.type == "cpu",
         log_with="tensorboard",
         project_config=ProjectConfiguration(str(progress.parent), logging_dir=str(progress.parent / "logs")),

@@ -62,7 +62,7 @@ def test_all_that_turbo_can_leave_out_is_left_out_in_its_row(tmp_path):
     figures = tmp_path / "figures.json"
     run(tmp_path, "turbo", "turbo-refinement", "--frames", "17", "--sampling-steps", "3", "--json", str(figures))
     made = json.loads(figures.read_text())
-    assert len({row["seam_ratio"][0] for row in made["turbo"].values()}) == len(made["turbo"]) == 9
+    assert len({row["seam_ratio"][0] for row in made["turbo"].values()}) == len(made["turbo"]) == 10
     refined = made["turbo-refinement"]
     assert len({row["flicker"][0] for row in refined.values()}) == len(refined) == 4
     assert all(row["cpu_seconds_per_refined_frame"][0] > 0 for row in refined.values())

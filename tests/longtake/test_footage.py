@@ -19,7 +19,7 @@ from longtake.command import main
 from longtake.train import train
 from longtake.training.folder import keep, load, restore
 from longtake.training.objective import target
-from longtake.training.placement import half_of, place, take_back
+from longtake.training.placement import half_of, place, precision_on, take_back
 from longtake.training.recipe import ApmRecipe, CamRecipe, StageRecipe
 from longtake.training.streaming import ApmStage, CamStage
 from longtake.training.videos import VideoSource
@@ -173,6 +173,14 @@ def test_frozen_weights_are_halved_and_written_as_they_were(
     after = dict(halved.learner.named_parameters())
     assert before and all(torch.equal(after[name], weight) for name, weight in before.items())
     assert half_of(torch.device("cpu"), "bf16") is None and half_of(torch.device("cuda"), "fp16") is torch.float16
+
+
+def test_a_cpu_that_only_imitates_bfloat16_is_spared_it(monkeypatch: pytest.MonkeyPatch):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    for has_instructions, chosen in ((True, "bf16"), (False, "no")):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda has=has_instructions: has)
+        assert precision_on(cpu, "bf16") == chosen and precision_on(gpu, "bf16") == "bf16"
+        assert precision_on(cpu, "no") == "no"
 
 
 def test_cam_learns_upon_the_network_that_the_recipe_names(root: Path):

@@ -151,13 +151,14 @@ def test_a_broker_that_is_away_is_a_store_that_is_away(settings: Settings) -> No
 
 
 def test_work_is_put_off_in_a_line_while_the_store_is_away(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Away:
         def __getattr__(self, name: str) -> object:
             raise StoreUnavailable("no answer")
 
-    monkeypatch.setattr(renderer, "opened", [SimpleNamespace(store=Away(), draining=Event(), worker_id="w")])
+    shop = SimpleNamespace(store=Away(), settings=settings, draining=Event(), worker_id="w")
+    monkeypatch.setattr(renderer, "opened", [shop])
     monkeypatch.setattr(courier, "opened", [SimpleNamespace(deliverer=Away())])
     kept = signal.getsignal(signal.SIGTERM)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from typing import Any
 
 from bench.load.open_loop import Client, request
 from bench.load.premises import Bench, Row, opened, until
@@ -18,13 +17,13 @@ async def fairness(scale: float) -> list[Row]:
             await _first_chunk(bench, client, mine, short)
             alone = [await _first_chunk(bench, client, mine, short) for _ in range(5)]
             (big,) = await bench.order(client, theirs, 1, num_frames=long)
-            await until(lambda: _of(bench, theirs, big).units_done >= 2, "two units")
+            await until(lambda: bench.job(big).units_done >= 2, "two units")
             behind = [await _first_chunk(bench, client, mine, short) for _ in range(5)]
-            goes_on = not _of(bench, theirs, big).state.is_terminal
+            goes_on = not bench.job(big).state.is_terminal
             await client.ask(request("POST", f"/v1/videos/{big}/cancel", theirs), 200)
-            pair = [(key, (await bench.order(client, key, 1, num_frames=long // 5))[0]) for key in (mine, theirs)]
-            await until(lambda: any(_of(bench, *one).state.is_terminal for one in pair), "an end", 300)
-            made = sorted(_of(bench, *one).units_done for one in pair)
+            pair = [(await bench.order(client, key, 1, num_frames=long // 5))[0] for key in (mine, theirs)]
+            await until(lambda: any(bench.job(one).state.is_terminal for one in pair), "an end", 300)
+            made = sorted(bench.job(one).units_done for one in pair)
     if not goes_on:
         raise RuntimeError("the long video was over too soon: give it more frames")
     what = f"to the first chunk behind another tenant's {long} frames"
@@ -35,13 +34,10 @@ async def fairness(scale: float) -> list[Row]:
     ]
 
 
-def _of(bench: Bench, key: str, video: str) -> Any:
-    return bench.store.get(bench.tenants.authenticate(key).tenant, video)
-
-
 async def _first_chunk(bench: Bench, client: Client, key: str, frames: int) -> float:
     """Seconds from the order to its first chunk, by the store's clock; the video is made to its end."""
     (video,) = await bench.order(client, key, 1, num_frames=frames)
-    await until(lambda: _of(bench, key, video).state.is_terminal, "its end", 120)
-    job = _of(bench, key, video)
-    return float(job.first_frame_at - job.created_at)
+    await until(lambda: bench.job(video).state.is_terminal, "its end", 120)
+    job = bench.job(video)
+    assert job.first_frame_at is not None
+    return job.first_frame_at - job.created_at

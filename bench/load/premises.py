@@ -15,6 +15,9 @@ import psutil
 
 from bench.load.open_loop import Client, request
 from service.database import connect
+from service.jobs import Job
+from service.keys import key
+from service.records import read_job
 from service.settings import Settings
 from service.store import Store
 from service.tenants import Tenants
@@ -69,6 +72,11 @@ class Bench:
         told: Any = self.redis.memory_stats()
         tables = told["db.0"]
         return int(told["dataset.bytes"] + tables["overhead.hashtable.main"] + tables["overhead.hashtable.expires"])
+
+    def job(self, video: str) -> Job:
+        """As the store has it, whoever's it is."""
+        told: Any = self.redis.hgetall(key("job", video))
+        return read_job(told)
 
     async def order(self, client: Client, key: str, count: int, **more: Any) -> list[str]:
         """So many videos, eight at a time: their ids."""

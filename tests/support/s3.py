@@ -74,10 +74,11 @@ def is_installed() -> bool:
 
 
 class S3Server:
-    """Swift's account, container, object and proxy servers; `endpoint` is what an S3 client is given."""
+    """Swift's account, container, object and proxy servers; `endpoint` is what an S3 client is given, who may be on
+    another host where the proxy listens on more than loopback (`bind`)."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, bind: str = "127.0.0.1"):
+        self.folder, self.bind = folder, bind
         self.ports = {name: free_port() for name in ("account", "container", "object", "proxy")}
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -163,7 +164,8 @@ class S3Server:
 
     def _process(self, name: str) -> dict[str, str]:
         """workers=0: one process a server, which ends when it is killed."""
-        place = {"bind_ip": "127.0.0.1", "bind_port": str(self.ports[name]), "swift_dir": str(self.folder)}
+        bind = self.bind if name == "proxy" else "127.0.0.1"
+        place = {"bind_ip": bind, "bind_port": str(self.ports[name]), "swift_dir": str(self.folder)}
         return place | {"user": getpass.getuser(), "workers": "0", "log_level": "WARNING"}
 
     def _make_ring(self, name: str) -> None:

@@ -22,6 +22,7 @@ from tests.support.servers import free_port
 from tests.workers.conftest import DrawingShop, make_job
 from workers import courier, renderer
 from workers.render import render_next
+from workers.settings import WorkerSettings
 from workers.sweep import Sweeper, sweep
 
 

@@ -1,6 +1,7 @@
 """The catalogue: pairs of sizes, and which weights a model is made of."""
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,12 @@ def test_every_size_is_one_of_a_pair_and_says_by_itself_whether_it_is_refined(mo
         assert model.at(str(refined)).pairs[0] == (size, refined)
         assert (refined in model.refined_sizes) == (refined != size)
         assert model.at(str(size)).size == size
+
+
+def test_what_may_be_done_with_it_stands_in_the_table(model):
+    (row,) = (line for line in Path("docs/models.md").read_text().splitlines() if f"`{model.name}`" in line[:130])
+    *_, sell, pass_on = (cell.strip() for cell in row.strip("|").split("|"))
+    assert sell.startswith("yes") == pass_on.startswith("yes") == (model.licence == "Apache-2.0")
 
 
 def test_a_model_at_a_size_has_lost_none_of_its_sizes(model):

@@ -5,7 +5,7 @@ more workers, until 95 of 100 videos can be watched within `--start-s`. Orders c
 times as many as on average.
 
 `--trial MINUTES` holds the simulation to what is: orders come to a real service with real workers, and the same orders
-are simulated, with the seconds that units took in the minute before (`bench.capacity.trial`).
+are simulated, with the seconds that units took just before (`bench.capacity.trial`).
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def main(words: list[str]) -> None:
     if not 1 <= asked.peak <= 2:
         parser.error(f"--peak is from 1 to 2, not {asked.peak:g}")
     if asked.trial:
-        found = trial.held(asked.trial, asked.workers, asked.load, asked.seed)
+        found = trial.held(asked.trial, asked.workers, asked.load, asked.seed, asleep=asked.asleep)
         figures: dict[str, object] = asdict(found) | {"ratios": {row.what: row.ratio for row in found.rows}}
         shown = trial_table(found.rows)
     else:
@@ -167,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--trial", type=float, metavar="MINUTES", help="hold it to a real service for so long")
     parser.add_argument("--workers", type=int, default=2, help="of the trial (%(default)s)")
+    parser.add_argument("--asleep", action="store_true", help="the trial's workers sleep, as one waits for a GPU")
     parser.add_argument("--load", type=float, default=0.7, help="of the trial: how busy they shall be (%(default)s)")
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser

@@ -93,7 +93,7 @@ def test_what_makes_no_sense_is_refused_in_a_line(capsys: pytest.CaptureFixture[
 def test_a_real_service_is_given_the_same_orders(tmp_path: Path) -> None:
     """For moments, so only roughly alike; how alike in half an hour, docs/operations.md says."""
     file = tmp_path / "trial.json"
-    main(["--trial", "0.2", "--workers", "1", "--json", str(file)])
+    main(["--trial", "0.2", "--workers", "3", "--asleep", "--json", str(file)])
     told = json.loads(file.read_text())
     assert told["videos"] > 0 and told["rows"][0]["measured"] > 0
     assert 0.5 < told["ratios"]["how busy the workers were"] < 2

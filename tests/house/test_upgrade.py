@@ -1,0 +1,72 @@
+"""A house is upgraded while it makes a video: workers first, then delivery and API, as docs/reliability.md says.
+
+What it is upgraded from is taken out of the project's own history.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.house import ROOT, House, until
+
+pytestmark = pytest.mark.processes
+
+#: What is upgraded from: the last one whose records have version 1, and one that computes the same numbers as this.
+OLDER, LAST = "317fcee^", "cba9a87^"
+FRAMES = 64
+
+
+@pytest.fixture(params=[OLDER, LAST], ids=["records of version 1", "the last"])
+def release(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def before(release: str, tmp_path: Path) -> Path:
+    """The tree of that release."""
+    tree = subprocess.run(["git", "archive", release], cwd=ROOT, capture_output=True)
+    if tree.returncode:
+        pytest.skip(f"the project's history is not here: {tree.stderr.decode().strip()}")
+    folder = tmp_path / "before"
+    folder.mkdir()
+    subprocess.run(["tar", "x", "-C", str(folder)], input=tree.stdout, check=True)
+    return folder
+
+
+@pytest.fixture
+def house(before: Path, tmp_path: Path) -> Iterator[House]:
+    """All of it of that release."""
+    made = House(tmp_path, None, PYTHONPATH=str(before))
+    yield made
+    made.close()
+
+
+def test_a_video_is_begun_by_one_release_and_ended_by_the_next(house: House, release: str) -> None:
+    old = house.worker("old")
+    alone = house.finished(house.submit(num_frames=FRAMES))
+
+    video = house.submit(num_frames=FRAMES)
+    until(lambda: house.video(video)["frames"] > 0, "a unit by the old worker")
+    new = house.worker("new", PYTHONPATH=str(ROOT))
+    beside = house.submit(num_frames=FRAMES)  # by both
+    assert old.stop() == 0
+    mixed = [house.finished(each) for each in (video, beside)]
+    assert [len(each.frame_hashes) for each in mixed] == [FRAMES] * 2
+
+    house.courier.stop()
+    house.api.stop()
+    house.courier = house.run("deliver", "workers", "deliver", PYTHONPATH=str(ROOT))
+    house.api = house.run("api", "service.api", PYTHONPATH=str(ROOT))
+    until(house.answers, "the new API")
+    assert house.frames(video) == mixed[0].frame_hashes
+    assert house.video(alone.video["id"])["status"] == "completed"
+    after = house.finished(house.submit(num_frames=FRAMES))
+    assert new.popen.poll() is None
+    if release == LAST:
+        assert all(each.frame_hashes == alone.frame_hashes for each in (*mixed, after))
+    else:  # other kernels since: what the old worker made stays as it was, what came after is of the new one
+        assert mixed[0].frame_hashes[:16] == alone.frame_hashes[:16]

@@ -12,10 +12,10 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.support.house import KEY, House, until
 from workers import media
 
-WAIT_MS = 120_000  # the machine may be slow; nothing here waits for so long where it is not
+WAIT_MS = 240_000  # the machine may be slow; nothing here waits for so long where it is not
 GREEN = "a green star moving up on a navy background"
 
-pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("worker")]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(900), pytest.mark.usefixtures("worker")]
 
 Open = Callable[..., Page]
 

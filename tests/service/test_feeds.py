@@ -20,6 +20,7 @@ from service.store import Store
 from tests.service.conftest import done, finish, make_job
 from tests.support.servers import Valkey
 
+SLOW_S = 60.0  # on a busy machine; nothing here takes so long where it is not
 WHOLE = ["video.in_progress", *["video.chunk.completed"] * 3, "video.completed"]
 Listen = Callable[..., Awaitable[list[Event]]]
 
@@ -65,7 +66,7 @@ def test_whoever_listens_hears_every_event_as_it_happens(store: Store, feed: Fee
         listeners = [asyncio.create_task(heard(feed, job)) for _ in range(20)]
         await asyncio.sleep(0.2)
         await asyncio.to_thread(finish, store)
-        for events in await asyncio.wait_for(asyncio.gather(*listeners), 5):
+        for events in await asyncio.wait_for(asyncio.gather(*listeners), SLOW_S):
             assert kinds(events) == WHOLE
             assert len({event.place for event in events}) == len(events)
 
@@ -87,7 +88,7 @@ def test_steps_are_told_to_those_who_listen_and_kept_for_nobody(store: Store, fe
         listener = asyncio.create_task(heard(feed, job))
         await asyncio.sleep(0.2)
         await asyncio.to_thread(work)
-        steps = [event.data for event in await asyncio.wait_for(listener, 5) if event.kind == "video.progress"]
+        steps = [event.data for event in await asyncio.wait_for(listener, SLOW_S) if event.kind == "video.progress"]
         assert [(step["step"], step["steps"], step["stage"]) for step in steps] == [
             (1, 2, "initialize"),
             (2, 2, "initialize"),
@@ -124,7 +125,7 @@ def test_what_the_subscription_lost_is_found_at_the_next_look(
         await asyncio.sleep(0.1)
         monkeypatch.setattr(Feeds, "_hand_on", lambda *_: None)
         await asyncio.to_thread(finish, store)
-        assert kinds(await asyncio.wait_for(listener, 5)) == WHOLE
+        assert kinds(await asyncio.wait_for(listener, SLOW_S)) == WHOLE
 
     asyncio.run(listen())
 
@@ -159,7 +160,7 @@ def test_a_deleted_video_is_told_no_more(store: Store, feed: Feeds, monkeypatch:
         listener = asyncio.create_task(heard(feed, job))
         await asyncio.sleep(0.1)
         await asyncio.to_thread(store.delete, job.tenant, job.id)
-        assert await asyncio.wait_for(listener, 5) == []
+        assert await asyncio.wait_for(listener, SLOW_S) == []
 
     asyncio.run(listen())
 
@@ -180,7 +181,7 @@ def test_a_connection_that_closes_too_slowly_keeps_nobody(
         listener = asyncio.create_task(heard(feed, job))
         await asyncio.sleep(0.2)
         await asyncio.to_thread(finish, store)
-        assert kinds(await asyncio.wait_for(listener, 5)) == WHOLE
+        assert kinds(await asyncio.wait_for(listener, SLOW_S)) == WHOLE
         (reader,) = (task for task in asyncio.all_tasks() if task.get_name() == "feeds")
         await asyncio.wait([reader], timeout=2)
         assert reader.done()
@@ -212,17 +213,17 @@ def test_a_thousand_idle_listeners_cost_a_few_connections_and_almost_no_time(
         await asyncio.sleep(2.0)
         assert client.info("clients")["connected_clients"] - before <= feeds.CONNECTIONS
         assert psutil.Process().num_threads() <= threads + 1
-        costs = []
-        for _ in range(4):  # on a busy machine the last of them may still be sitting down
+        costs = list[float]()
+        while len(costs) < 3 or min(costs) > 0.1:  # on a busy machine the last of them may still be sitting down
+            assert len(costs) < 30, f"idle is idle, and not {min(costs):.2f} s a second"
             began = time.process_time()
             await asyncio.sleep(1.0)
             costs.append(time.process_time() - began)
-        assert min(costs) < 0.1, "idle is idle"
         claim = await asyncio.to_thread(store.claim_next, "w")
         assert claim is not None
         await asyncio.to_thread(store.commit, claim, done(claim))
         first = [one for n, one in enumerate(listeners) if jobs[n % 100].id == claim.job.id]
-        told = await asyncio.wait_for(asyncio.gather(*first), 5)
+        told = await asyncio.wait_for(asyncio.gather(*first), SLOW_S)
         assert [kinds(events) for events in told] == [WHOLE[:2]] * 10
         for listener in listeners:
             listener.cancel()

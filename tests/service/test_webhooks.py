@@ -261,13 +261,13 @@ def test_410_of_one_receiver_is_nothing_to_another_nor_to_another_tenant(
 def test_a_receiver_that_is_away_or_hangs_is_tried_again(
     store: Store, sender: Sender, tenant: str, client: redis.Redis, settings: Settings
 ) -> None:
-    with Receiver(Answer(delay_s=5)) as receiver:
+    with Receiver(Answer(delay_s=20)) as receiver:
         completed(store, tenant, receiver.url)
         completed(store, tenant, f"http://127.0.0.1:{free_port()}/")
-        sender(schedule=(0.0, 100.0), timeout_s=0.3).deliver_due()
+        sender(schedule=(0.0, 100.0), timeout_s=2.0).deliver_due()
     assert rows(client, settings, tenant) == [DeliveryState.PENDING] * 2
     errors = {row.log[0].error for row in Outbox(client, settings).page(tenant)[0]}
-    assert errors == {"No answer within 0.3 s.", "No answer: ConnectError."}
+    assert errors == {"No answer within 2 s.", "No answer: ConnectError."}
 
 
 def test_a_row_is_with_one_poster_at_a_time_and_comes_back_if_that_one_dies(

@@ -25,11 +25,12 @@ from workers import heartbeat
 
 pytestmark = [
     pytest.mark.processes,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(bool(why := network.lacks()), reason=why),
     pytest.mark.skipif(not s3.is_installed(), reason="the S3 server is not installed: make s3-server"),
 ]
 #: Chunks of seconds, by the bundled model: what is lost or given back is in the middle of one.
-ORDER: dict[str, Any] = {"num_frames": 48, "steps": 25, "refine": False}
+ORDER: dict[str, Any] = {"num_frames": 48, "steps": 12, "refine": False}
 OUT_S = 2.0  # a worker's way out besides its unit, on two cores that do much else
 
 
@@ -97,10 +98,12 @@ def test_a_host_that_is_cut_off_and_a_worker_that_is_drained_harm_no_video(
     until(lambda: all(fleet.job(video).frames for video in videos), "the first chunk of each")
     until(lambda: fleet.at_work("one") and fleet.at_work("two"), "both at work")
     (lost,) = fleet.at_work("one")
-    before, cut_at = fleet.job(lost).units_done, time.monotonic()
     fleet.wire.cut_off("one")
-    until(lambda: fleet.job(lost).units_done > before + 1, "the video going on without its worker")
-    record_property("cut off: seconds to the next unit but one", time.monotonic() - cut_at)
+    cut_at = time.monotonic()
+    until(lambda: not fleet.at_work("one"), "the unit of the lost worker taken from it")
+    record_property("cut off: seconds until its unit was free again", time.monotonic() - cut_at)
+    before = fleet.job(lost).units_done
+    until(lambda: fleet.job(lost).units_done > before, "the video going on without it")
     assert not all(fleet.job(video).state.is_terminal for video in videos), "too soon done to be drained: more frames"
 
     three = fleet.start("three")
@@ -120,6 +123,6 @@ def test_a_host_that_is_cut_off_and_a_worker_that_is_drained_harm_no_video(
 
     three.stop()
     fleet.wire.join("one")
-    again = fleet.house.finished(fleet.house.submit(**ORDER))  # by the one that was away
-    assert again.frame_hashes == undisturbed.frame_hashes
+    again = fleet.house.finished(fleet.house.submit(**ORDER | {"num_frames": 16}))  # by the one that was away
+    assert again.frame_hashes == undisturbed.frame_hashes[:16]
     assert one.popen.poll() is None

@@ -29,9 +29,10 @@ URL_LIMIT_CHARS = 2048
 #: (host, port) -> addresses
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
-# Unicast addresses that are handed out. What wraps an IPv4 address (6to4, Teredo, NAT64, mapped) is left out.
+# Unicast addresses that are handed out, without those that wrap an IPv4 address (6to4, Teredo, NAT64, mapped), and
+# those of documentation (RFC 9637), which Python knows only since 3.13.
 _GLOBAL_6 = ipaddress.ip_network("2000::/3")
-_WRAPPING_6 = tuple(ipaddress.ip_network(block) for block in ("2002::/16", "2001::/32"))
+_NOT_GLOBAL_6 = tuple(ipaddress.ip_network(block) for block in ("2002::/16", "2001::/32", "3fff::/20"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def is_public(address: str) -> bool:
         return False
     if isinstance(ip, ipaddress.IPv4Address):
         return True
-    return ip in _GLOBAL_6 and not any(ip in block for block in _WRAPPING_6)
+    return ip in _GLOBAL_6 and not any(ip in block for block in _NOT_GLOBAL_6)
 
 
 def check_url(url: str, allow_private: tuple[str, ...]) -> httpx.URL:

@@ -182,24 +182,29 @@ def device(settings: Settings) -> Iterator[Finding]:
 
 def weights(settings: Settings) -> Iterator[Finding]:
     """Whether the named checkpoints are there, and which models that offers."""
-    from models.loading import find_checkpoint
-
     known = sorted(_places())
     for name, place in settings.checkpoints.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            mend = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
-            yield Finding("weights", WRONG, f"LONGTAKE_CHECKPOINTS: no weights go by the name of '{name}'", mend)
+        if name in known:
+            yield _placed(name, place)
             continue
-        try:
-            found = find_checkpoint(place)
-        except CheckpointError as error:
-            yield Finding("weights", WRONG, f"{name}: {error}", "`longtake convert --help` makes such a folder.")
-            continue
-        kind = "" if Path(found).is_dir() else ", fetched from the Hub when it is first used"
-        yield Finding("weights", FINE, f"{name}: {found}{kind}")
+        near = difflib.get_close_matches(name, known, 1)
+        mend = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
+        yield Finding("weights", WRONG, f"LONGTAKE_CHECKPOINTS: no weights go by the name of '{name}'", mend)
     offered = catalog.offered(settings.checkpoints)
     yield Finding("models", FINE, f"{', '.join(offered)} can be asked for")
+
+
+def _placed(name: str, place: str) -> Finding:
+    try:
+        from models.loading import find_checkpoint
+    except ImportError:
+        return Finding("weights", NOTE, f"{name}: {place}, for a worker to look at; {NO_WORKER}")
+    try:
+        found = find_checkpoint(place)
+    except CheckpointError as error:
+        return Finding("weights", WRONG, f"{name}: {error}", "`longtake convert --help` makes such a folder.")
+    kind = "" if Path(found).is_dir() else ", fetched from the Hub when it is first used"
+    return Finding("weights", FINE, f"{name}: {found}{kind}")
 
 
 def _places() -> set[str]:

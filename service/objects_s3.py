@@ -28,21 +28,9 @@ class S3Objects:
 
     def __init__(self, settings: Settings, *, bucket: str, prefix: str = ""):
         self.bucket, self.prefix, self._ttl_s = bucket, f"{prefix}/" if prefix else "", settings.presign_ttl_s
-        secret = settings.s3_secret_access_key
-        self._s3: Any = boto3.client(
-            "s3",
-            endpoint_url=settings.s3_endpoint_url,
-            region_name=settings.s3_region,
-            aws_access_key_id=settings.s3_access_key_id,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            config=Config(
-                signature_version="s3v4",
-                connect_timeout=5,
-                read_timeout=30,
-                retries={"mode": "standard", "total_max_attempts": 4},
-                s3={"addressing_style": "path" if settings.s3_endpoint_url else "auto"},
-            ),
-        )
+        self._s3 = connect(settings, settings.s3_endpoint_url)
+        # The name of the host is signed, so a URL is made for the one that it will be opened at; nothing is sent there.
+        self._signer = connect(settings, settings.s3_public_url) if settings.s3_public_url else self._s3
 
     def put(self, key: str, body: bytes | Path, content_type: str = "application/octet-stream") -> None:
         place = {"Bucket": self.bucket, "Key": self.prefix + key}
@@ -108,7 +96,7 @@ class S3Objects:
             "ResponseContentDisposition": f'inline; filename="{filename}"',
         }
         place = {"Bucket": self.bucket, "Key": self.prefix + key}
-        url: str = self._s3.generate_presigned_url("get_object", Params=place | answer, ExpiresIn=self._ttl_s)
+        url: str = self._signer.generate_presigned_url("get_object", Params=place | answer, ExpiresIn=self._ttl_s)
         return url
 
     def local_path(self, key: str) -> Path | None:
@@ -120,6 +108,25 @@ class S3Objects:
                 self._s3.head_bucket(Bucket=self.bucket)
         except NotFound:
             raise StorageUnavailable(f"There is no bucket '{self.bucket}'.") from None
+
+
+def connect(settings: Settings, endpoint_url: str | None) -> Any:
+    """A client of the storage at that address; None is Amazon's."""
+    secret = settings.s3_secret_access_key
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.s3_access_key_id,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        config=Config(
+            signature_version="s3v4",
+            connect_timeout=5,
+            read_timeout=30,
+            retries={"mode": "standard", "total_max_attempts": 4},
+            s3={"addressing_style": "path" if endpoint_url else "auto"},
+        ),
+    )
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Every setting of the service, read once from the environment (prefix LONGTAKE_) and passed down.
 
 Nobody else reads the environment, and nothing is read when this module is imported. Lists are written with
-commas.
+commas. What the environment lacks may be a file of `secrets_dir` by the same name, as longtake_redis_url.
 """
 
 from __future__ import annotations
@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
 
@@ -27,11 +33,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LONGTAKE_", frozen=True, extra="ignore")
 
     # Where things are
+    secrets_dir: Path = Path("/run/secrets")
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_timeout_s: float = Field(default=3.0, gt=0)
     data_dir: Path = Path("data")
     storage_url: str = ""  # file:///folder or s3://bucket/prefix; empty means data_dir/objects
     s3_endpoint_url: str | None = None
+    s3_public_url: str = ""  # what clients call the same storage, where that is another address than ours
     s3_region: str = "us-east-1"
     s3_access_key_id: str | None = None
     s3_secret_access_key: SecretStr | None = None
@@ -97,7 +105,21 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("public_url", "otlp_endpoint")
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        given = {"secrets_dir": cls.model_fields["secrets_dir"].default} | env_settings() | init_settings()
+        folder = Path(given["secrets_dir"])
+        files = SecretsSettingsSource(settings_cls, folder if folder.is_dir() else None)
+        return init_settings, env_settings, files
+
+    @field_validator("public_url", "s3_public_url", "otlp_endpoint")
     @classmethod
     def _an_address(cls, value: str, info: ValidationInfo) -> str:
         if value and not value.startswith(("http://", "https://")):
@@ -112,9 +134,11 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _both_s3_keys(self) -> Settings:
+    def _whole_s3(self) -> Settings:
         if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
             raise ValueError("set both s3_access_key_id and s3_secret_access_key, or neither")
+        if self.s3_public_url and not self.s3_endpoint_url:
+            raise ValueError("s3_public_url is another address of s3_endpoint_url, which is not set")
         return self
 
     @property

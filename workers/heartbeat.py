@@ -1,12 +1,14 @@
 """A sign of life: a small file, renewed every second while the process lives, with what it is doing.
 
-A probe looks at the file's age and needs neither Redis nor a remote control that a long step would block.
+A probe looks at the file's age and needs neither Redis nor a remote control that a long step would block:
+`python -m workers.heartbeat FILE` says in words and by its exit code whether that worker can work.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -55,3 +57,15 @@ def read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return said if time.time() - said["at"] < STALE_S else None
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m workers.heartbeat FILE")
+    said = read(Path(sys.argv[1]))
+    state = said["state"] if said else "silent"
+    sys.exit(None if state == "ready" else f"the worker is {state}")
+
+
+if __name__ == "__main__":
+    main()

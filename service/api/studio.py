@@ -95,7 +95,7 @@ def policy(settings: Settings) -> str:
     """Nothing from elsewhere, nothing inline, no text that becomes code; videos may come from the object storage."""
     sources = "'self'"
     if settings.objects_url.startswith("s3://"):
-        sources = f"'self' {settings.s3_endpoint_url or 'https://*.amazonaws.com'}"
+        sources = f"'self' {settings.s3_public_url or settings.s3_endpoint_url or 'https://*.amazonaws.com'}"
     return (
         f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src {sources}; img-src 'self' blob:; "
         f"media-src {sources} blob:; worker-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "

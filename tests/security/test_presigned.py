@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import httpx
 import pytest
 
+from service.api.studio import policy
 from service.objects import Objects, key, open_objects
 from service.settings import Settings
 from tests.support import s3
@@ -43,6 +44,15 @@ def test_it_serves_the_object_and_ranges_of_it_under_our_name_for_it(objects: Ob
     assert (answer.status_code, answer.content) == (206, b"234")
     assert answer.headers["content-type"] == "video/mp4"
     assert answer.headers["content-disposition"] == 'inline; filename="video_A.mp4"'
+
+
+def test_it_names_the_storage_as_clients_call_it(s3_server: S3Server, objects: Objects) -> None:
+    outside = s3_server.endpoint.replace("127.0.0.1", "localhost")
+    told = Settings(**s3.settings(s3_server.endpoint), s3_public_url=outside)
+    url = url_of(open_objects(told))
+    assert url.startswith(f"{outside}/") and httpx.get(url).content == b"0123456789"
+    assert outside in policy(told) and s3_server.endpoint not in policy(told)
+    assert httpx.get(url.replace("localhost", "127.0.0.1")).status_code == 403  # the name is signed
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])

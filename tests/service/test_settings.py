@@ -1,9 +1,12 @@
 """Settings come from the environment once, and a wrong one stops the start."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from service.settings import STANDARD_SCHEDULE_S, Settings
+from workers.settings import WorkerSettings
 
 
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,6 +28,7 @@ def test_the_retry_schedule_is_the_standards_and_lasts_75_hours() -> None:
     [
         {"storage_url": "/tmp/x"},
         {"s3_access_key_id": "only"},
+        {"s3_public_url": "http://films.example"},  # of which storage?
         {"lease_ttl_s": 0},
         {"bootstrap_key": "short"},
         {"public_url": "video.example"},
@@ -42,3 +46,19 @@ def test_settings_do_not_change_and_do_not_show_secrets() -> None:
     assert "secretsecret" not in repr(settings)
     with pytest.raises(ValidationError):
         settings.port = 1  # type: ignore[misc]
+
+
+def test_what_the_environment_lacks_is_a_file_of_the_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "longtake_redis_url").write_text("redis://of.a.file/0\n")
+    (tmp_path / "longtake_bootstrap_key").write_text("ltk_of_a_file")
+    (tmp_path / "another").mkdir()
+    monkeypatch.setenv("LONGTAKE_SECRETS_DIR", str(tmp_path))
+    assert Settings().redis_url == WorkerSettings().redis_url == "redis://of.a.file/0"
+    assert "redis_url" in Settings().model_fields_set
+    monkeypatch.setenv("LONGTAKE_REDIS_URL", "redis://of.the.environment/0")
+    assert Settings().redis_url == "redis://of.the.environment/0"
+    assert Settings(redis_url="redis://of.the.caller/0").redis_url == "redis://of.the.caller/0"
+    key = Settings().bootstrap_key
+    assert key and key.get_secret_value() == "ltk_of_a_file"
+    monkeypatch.setenv("LONGTAKE_SECRETS_DIR", str(tmp_path / "nowhere"))
+    assert Settings().bootstrap_key is None

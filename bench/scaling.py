@@ -18,7 +18,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -26,11 +25,9 @@ from rich.table import Table
 from bench.load.sleeping import Sleep
 from service.database import connect
 from service.jobs import Job
-from service.keys import key
-from service.records import read_job
 from service.settings import Settings
 from service.store import Store
-from tests.support.house import House, until
+from tests.support.house import House, stored_job, until
 
 STEPS, CHUNK_S = 8, 0.12
 LOOK_S = 2 * CHUNK_S * 0.83 / 0.17 / STEPS  # the new frames of one window are those of two chunks
@@ -73,8 +70,7 @@ def made(workers: int, frames: int, chunk_s: float, look_s: float) -> Row:
 def _row(house: House, video: str, workers: int, chunk_s: float, look_s: float) -> Row:
     settings = Settings(redis_url=house.valkey.url)
     with connect(settings) as client:
-        told: Any = client.hgetall(key("job", video))
-        job, done = read_job(told), Store(client, settings).committed(video)
+        job, done = stored_job(client, video), Store(client, settings).committed(video)
     seconds = (job.completed_at or 0) - (job.started_at or 0)
     return Row(workers, len(done), seconds, _asleep_s(job, chunk_s, look_s), sum(unit.seconds for unit in done))
 

@@ -16,12 +16,10 @@ import psutil
 from bench.load.open_loop import Client, request
 from service.database import connect
 from service.jobs import Job
-from service.keys import key
-from service.records import read_job
 from service.settings import Settings
 from service.store import Store
 from service.tenants import Tenants
-from tests.support.house import PROMPT, House
+from tests.support.house import PROMPT, House, stored_job
 
 ORDER = {"prompt": PROMPT, "num_frames": 24, "steps": 1, "refine": False, "seed": 1}
 #: As an operator would set them for tenants that order much, and otherwise as the service is served.
@@ -75,8 +73,7 @@ class Bench:
 
     def job(self, video: str) -> Job:
         """As the store has it, whoever's it is."""
-        told: Any = self.redis.hgetall(key("job", video))
-        return read_job(told)
+        return stored_job(self.redis, video)
 
     async def order(self, client: Client, key: str, count: int, **more: Any) -> list[str]:
         """So many videos, eight at a time: their ids."""

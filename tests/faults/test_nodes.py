@@ -12,12 +12,10 @@ import pytest
 
 from service.database import connect
 from service.jobs import Job
-from service.keys import key
-from service.records import read_job
 from service.settings import Settings
 from service.store import Store
 from tests.support import network, s3
-from tests.support.house import House, Process, until
+from tests.support.house import House, Process, stored_job, stored_jobs, until
 from tests.support.network import Network
 from tests.support.s3 import S3Server
 from tests.support.servers import Valkey
@@ -60,15 +58,13 @@ class Fleet:
             return self.house.worker(name)
 
     def job(self, video: str) -> Job:
-        told: Any = self._client.hgetall(key("job", video))
-        return read_job(told)
+        return stored_job(self._client, video)
 
     def at_work(self, name: str) -> list[str]:
         """The videos of which the worker on that host has a unit, by the store."""
         said = heartbeat.read(self.house.folder / f"{name}.json")
         assert said is not None, f"worker {name} is silent"
-        names: Any = self._client.keys(key("job", "*"))
-        jobs = [self.job(name.rsplit(":", 1)[1]) for name in names]
+        jobs = stored_jobs(self._client).values()
         return [job.id for job in jobs if any(work.worker == said["worker"] for work in job.working.values())]
 
     def close(self) -> None:

@@ -23,11 +23,10 @@ import redis
 from service.database import connect
 from service.jobs import UnitDone
 from service.keys import key
-from service.records import read_job
 from service.settings import Settings
 from tests.support.grounds import Grounds, awaits
 from tests.support.history import TERMINAL, Fate, History
-from tests.support.house import PROMPT
+from tests.support.house import PROMPT, stored_job
 from tests.support.receiver import Receiver
 
 KINDS: tuple[dict[str, Any], ...] = ({"num_frames": 16, "seed": 1}, {"num_frames": 24, "seed": 2})
@@ -177,9 +176,7 @@ class Orders(threading.Thread):
         """What is there of it at its end, past the API."""
         for _ in self._tries(ENDED_WITHIN_S):
             with suppress(redis.RedisError, OSError):
-                row: Any = self._client.hgetall(key("job", video))
-                assert row, f"{video} was acknowledged and is gone"
-                job = read_job(row)
+                job = stored_job(self._client, video)
                 if job.state.is_terminal:
                     rows: Any = self._client.xrange(key("events", video))
                     committed: Any = self._client.lrange(key("committed", video), 0, -1)

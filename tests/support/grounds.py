@@ -17,12 +17,11 @@ import redis
 from service.database import connect
 from service.jobs import Job, JobState
 from service.keys import key
-from service.records import read_job
 from service.settings import Settings
 from service.store import Store
 from tests.support import s3
 from tests.support.history import Fate
-from tests.support.house import House, Process, until
+from tests.support.house import House, Process, stored_jobs, until
 from tests.support.proxy import Proxy
 from tests.support.s3 import S3Server
 from tests.support.servers import Valkey, free_port
@@ -75,8 +74,7 @@ class Grounds(House):
 
     def jobs(self) -> dict[str, Job]:
         """All of them, as the store has them now."""
-        found: Any = self._client.scan_iter(key("job", "*"))
-        return {job.id: job for job in (read_job(self._client.hgetall(name)) for name in found)}  # type: ignore[arg-type]
+        return stored_jobs(self._client)
 
     def ends(self) -> int:
         """How many videos are at their end."""

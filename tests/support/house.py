@@ -18,8 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import redis
 
 from longtake.supervisor import die_with_parent
+from service.jobs import Job
+from service.keys import key
+from service.records import read_job
 from tests.support import checkpoint
 from tests.support.servers import Valkey, free_port
 from workers import heartbeat, media
@@ -191,6 +195,19 @@ class House:
         """The highest value of a metric at a process, over its labels; 0 where it is absent."""
         lines = [line for line in self.metrics(process).splitlines() if line.startswith(name)]
         return max((float(line.rsplit(" ", 1)[1]) for line in lines), default=0.0)
+
+
+def stored_job(client: redis.Redis, video: str) -> Job:
+    """As the store has it, past the API, whoever's it is."""
+    told: Any = client.hgetall(key("job", video))
+    assert told, f"{video} is not there"
+    return read_job(told)
+
+
+def stored_jobs(client: redis.Redis) -> dict[str, Job]:
+    """All that there are, by the ids of their videos."""
+    names: Any = client.scan_iter(key("job", "*"))
+    return {video: stored_job(client, video) for video in (name.rsplit(":", 1)[1] for name in names)}
 
 
 def until(true: Any, what: str, seconds: float = 120.0) -> None:

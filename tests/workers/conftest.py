@@ -18,10 +18,12 @@ from models.recipe import UnitResult
 from models.units import Stage, Unit
 from service import ids
 from service.database import connect
-from service.jobs import Generation, Job, Refine
+from service.jobs import Generation, Job, JobState, Refine
 from service.objects import open_objects
 from service.store import Store
 from service.telemetry import WorkerMetrics
+from workers import media
+from workers.render import render_next
 from workers.settings import WorkerSettings
 from workers.workshop import Workshop, request_of
 
@@ -63,6 +65,9 @@ class DrawingShop(Workshop):
         return DrawnRecipe(job.generation, lambda unit: self.before(unit))
 
 
+NewShop = Callable[[], DrawingShop]
+
+
 @pytest.fixture
 def settings(redis_url: str, tmp_path: Path) -> WorkerSettings:
     return WorkerSettings(redis_url=redis_url, data_dir=tmp_path, lease_ttl_s=0.6, redis_timeout_s=1.0)
@@ -81,7 +86,7 @@ def store(client: redis.Redis, settings: WorkerSettings) -> Store:
 
 
 @pytest.fixture
-def new_shop(settings: WorkerSettings, store: Store) -> Callable[[], DrawingShop]:
+def new_shop(settings: WorkerSettings, store: Store) -> NewShop:
     """One more worker on the same store and storage."""
 
     def open_shop() -> DrawingShop:
@@ -92,7 +97,7 @@ def new_shop(settings: WorkerSettings, store: Store) -> Callable[[], DrawingShop
 
 
 @pytest.fixture
-def shop(new_shop: Callable[[], DrawingShop]) -> DrawingShop:
+def shop(new_shop: NewShop) -> DrawingShop:
     return new_shop()
 
 
@@ -112,3 +117,18 @@ def make_job(num_frames: int = 32, *, refined: bool = False, **changes: Any) -> 
     ).model_copy(update=changes)
     job_id, tenant = ids.new("video"), ids.new("tenant")
     return Job(id=job_id, tenant=tenant, created_at=0, generation=generation, units_total=len(generation.plan()))
+
+
+def work(*shops: DrawingShop) -> None:
+    """Let these workers take turns until nothing is left to do."""
+    idle = 0
+    while idle < len(shops):
+        for shop in shops:
+            idle = idle + 1 if render_next(shop) is None else 0
+
+
+def frames_of(shop: DrawingShop, job: Job, folder: Path, artefact: str = "video") -> list[str]:
+    done = shop.store.get(job.tenant, job.id)
+    assert done.state is JobState.COMPLETED, done.error
+    shop.objects.download(done.artefacts[artefact], folder / f"{job.id}.mp4")
+    return media.frame_hashes(folder / f"{job.id}.mp4")

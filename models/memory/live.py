@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 
 def peak_bytes(run: Callable[[], object]) -> int:
@@ -29,20 +31,34 @@ def peak_bytes(run: Callable[[], object]) -> int:
 
 
 class _Storages(TorchDispatchMode):
-    """Adds up the storages that operators return, until they are freed; views and in-place results have no new one."""
+    """Adds up the storages that operators return, until they are freed; views and in-place results have no new one.
+
+    What an operator of the meta device makes is remembered: torch works its shape out in Python, and a network asks for
+    the same again in each of its blocks.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.peak = self._now = 0
         self._known: set[int] = set()
+        self._made: dict[Any, Any] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if _is_alias(func):
+            return func(*args, **(kwargs or {}))
+        asked = (func, *_told((args, kwargs or {})))
+        if asked in self._made:
+            out = tree_map_only(_Like, _Like.tensor, self._made[asked])
+            for tensor in _tensors(out):
+                self._add(tensor.untyped_storage())
+            return out
         given = {tensor.untyped_storage()._cdata for tensor in _tensors((args, kwargs))}
         out = func(*args, **(kwargs or {}))
-        for tensor in _tensors(out):
-            storage = tensor.untyped_storage()
-            if storage._cdata not in given | self._known:
-                self._add(storage)
+        new = [tensor for tensor in _tensors(out) if tensor.untyped_storage()._cdata not in given | self._known]
+        for tensor in new:
+            self._add(tensor.untyped_storage())
+        if given and new and len(new) == len(_tensors(out)) and all(tensor.is_meta for tensor in new):
+            self._made[asked] = tree_map_only(Tensor, _Like.of, out)
         return out
 
     def _add(self, storage: torch.UntypedStorage) -> None:
@@ -55,6 +71,22 @@ class _Storages(TorchDispatchMode):
     def _free(self, name: int, size: int) -> None:
         self._known.discard(name)
         self._now -= size
+
+
+@dataclass(frozen=True, slots=True)
+class _Like:
+    """Enough of a tensor on the meta device to make another that is like it."""
+
+    size: torch.Size
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> _Like:
+        return cls(tensor.shape, tensor.stride(), tensor.dtype)
+
+    def tensor(self) -> Tensor:
+        return torch.empty_strided(self.size, self.stride, dtype=self.dtype, device="meta")
 
 
 class FusedAttention(TorchFunctionMode):
@@ -73,3 +105,20 @@ class FusedAttention(TorchFunctionMode):
 
 def _tensors(tree: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+@cache
+def _is_alias(func: Any) -> bool:
+    """Whether an operator returns a view of what it is given, or has written into it: there is no new storage."""
+    return any(result.alias_info is not None for result in func._schema.returns)
+
+
+def _told(value: Any) -> Any:
+    """What an operator is told, tensors by their shapes: equal where it makes the same shape of it."""
+    if isinstance(value, Tensor):
+        return value.shape, value.stride(), value.dtype, value.device
+    if isinstance(value, list | tuple):
+        return tuple(map(_told, value))
+    if isinstance(value, dict):
+        return tuple((name, _told(each)) for name, each in value.items())
+    return type(value), value

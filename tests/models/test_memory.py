@@ -246,6 +246,19 @@ def test_attention_is_counted_without_a_matrix_of_all_pairs():
     assert peak_bytes(lambda: F.scaled_dot_product_attention(q, q, q)) == q.nbytes
 
 
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_what_blocks_have_made_before_is_counted_again(device):
+    """Three times the same layers, of which all results are kept: 16 KiB each, where the split shares one of 32."""
+    norm, wide = nn.LayerNorm(64, device=device), nn.Linear(64, 128, device=device)
+    x, kept = torch.ones(64, 64, device=device), []
+
+    def run():
+        for _ in range(3):
+            kept.extend((norm(x), *wide(x).split(64, dim=1)))
+
+    assert peak_bytes(run) == 3 * (16 + 32) * 1024
+
+
 def allocated(run) -> int:
     """The most that torch's CPU allocator had handed out at a time, by its own record."""
     run()

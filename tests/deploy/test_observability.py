@@ -1,6 +1,4 @@
-"""Rules, alerts and runbook: read by Prometheus itself, each alert with its test and its paragraph, and some of them
-fired by breaking a service that runs.
-"""
+"""Rules, alerts and runbook: read by Prometheus itself, each alert with its test and its paragraph."""
 
 from __future__ import annotations
 
@@ -8,17 +6,12 @@ import json
 import re
 import shutil
 import subprocess
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from service.telemetry import FAULTS
-from tests.support.house import House, until
-from tests.support.servers import free_port
 from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -105,75 +98,3 @@ def test_dashboards_lie_on_grafanas_grid() -> None:
             cells = {(place["x"] + i, place["y"] + j) for i in range(place["w"]) for j in range(place["h"])}
             assert max(x for x, _ in cells) < 24 and not cells & taken, panel["title"]
             taken |= cells
-
-
-class Watched:
-    """A house, and a Prometheus that asks it every second by these rules, with every `for` cut to two seconds."""
-
-    def __init__(self, house: House, folder: Path):
-        self.port = free_port()
-        ports = {"api": house.port, "render": house.metrics_ports["render"], "deliver": house.metrics_ports["deliver"]}
-        told = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
-        told["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-        for scrape in told["scrape_configs"]:
-            target = f"127.0.0.1:{ports[scrape['job_name'].removeprefix('longtake-')]}"
-            scrape["static_configs"] = [{"targets": [target]}]
-        (folder / "prometheus.yml").write_text(yaml.safe_dump(told))
-        hasty = re.sub(r"^( +for: ).*$", r"\g<1>2s", (FOLDER / "rules.yml").read_text(), flags=re.MULTILINE)
-        (folder / "rules.yml").write_text(hasty)
-        listen = f"--web.listen-address=127.0.0.1:{self.port}"
-        self.log = (folder / "prometheus.log").open("w")
-        command = ["prometheus", "--config.file=prometheus.yml", f"--storage.tsdb.path={folder / 'tsdb'}", listen]
-        self.process = subprocess.Popen(command, cwd=folder, stdout=self.log, stderr=self.log)
-
-    def firing(self) -> set[str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/alerts", timeout=5) as answer:
-                alerts: list[dict[str, Any]] = json.load(answer)["data"]["alerts"]
-        except OSError:
-            return set()
-        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
-
-    def up(self) -> int:
-        query = f"http://127.0.0.1:{self.port}/api/v1/query?query=sum(up)"
-        try:
-            with urllib.request.urlopen(query, timeout=5) as answer:
-                found = json.load(answer)["data"]["result"]
-        except OSError:
-            return 0
-        return int(float(found[0]["value"][1])) if found else 0
-
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait()
-        self.log.close()
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
-    yield made
-    made.close()
-
-
-@needs_prometheus
-@pytest.mark.processes
-@pytest.mark.timeout(300)
-def test_alerts_fire_where_a_running_service_is_broken(house: House, tmp_path: Path) -> None:
-    worker = house.worker("render")
-    (tmp_path / "prometheus").mkdir()
-    watched = Watched(house, tmp_path / "prometheus")
-    try:
-        until(lambda: watched.up() == 3, "Prometheus and its three targets", 60)
-        house.finished(house.submit(num_frames=16, refine=False))
-        assert watched.firing() == set()
-        worker.kill()
-        house.submit()
-        until(lambda: {"LongtakeWorkerDown", "LongtakeNothingMoves"} <= watched.firing(), "the worker's alerts", 60)
-        assert "LongtakeStoreDown" not in watched.firing()
-        house.valkey.kill()
-        until(lambda: "LongtakeStoreDown" in watched.firing(), "the store's alert", 60)
-        house.api.kill()
-        until(lambda: "LongtakeApiDown" in watched.firing(), "the API's alert", 60)
-    finally:
-        watched.close()

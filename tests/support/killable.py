@@ -2,7 +2,7 @@
 
 Run as `python -m tests.support.killable` with LONGTAKE_TEST_KILL_AT or LONGTAKE_TEST_POISON. Every boundary of a unit
 is such a call, so every boundary can be reached without a hook in the product. The whole process group goes, as a
-machine would.
+machine would. With LONGTAKE_TEST_MUTE it lives, and no longer says so.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from celery import signals
 
-from workers import app, renderer
+from workers import app, heartbeat, renderer
 from workers.settings import WorkerSettings
 
 
@@ -55,6 +55,9 @@ def die() -> None:
 
 def arm(**_: Any) -> None:
     shop = renderer.opened[0]
+    if os.environ.get("LONGTAKE_TEST_MUTE"):
+        heartbeat.INTERVAL_S = 3600.0
+        return
     if poison := os.environ.get("LONGTAKE_TEST_POISON"):
         shop.recipe = Deadly(shop.recipe, poison)  # type: ignore[method-assign]
         return

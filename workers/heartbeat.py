@@ -1,7 +1,8 @@
 """A sign of life: a small file, renewed every second while the process lives, with what it is doing.
 
 A probe looks at the file's age and needs neither Redis nor a remote control that a long step would block:
-`python -m workers.heartbeat FILE` says in words and by its exit code whether that worker can work.
+`python -m workers.heartbeat FILE` says in words and by its exit code whether that worker can work; with states after
+FILE, whether it is in one of them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ ALIVE = Gauge("longtake_worker_last_heartbeat_timestamp_seconds", "When this wor
 
 INTERVAL_S = 1.0
 STALE_S = 10.0
+STATES = frozenset({"loading", "ready", "broken"})
 
 
 class Heartbeat(threading.Thread):
@@ -60,11 +62,11 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m workers.heartbeat FILE")
+    if len(sys.argv) < 2 or not {*sys.argv[2:]} <= STATES:
+        sys.exit(f"usage: python -m workers.heartbeat FILE [{'|'.join(sorted(STATES))}]...")
     said = read(Path(sys.argv[1]))
     state = said["state"] if said else "silent"
-    sys.exit(None if state == "ready" else f"the worker is {state}")
+    sys.exit(None if state in (sys.argv[2:] or ["ready"]) else f"the worker is {state}")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
 
 import torch
 
+from longtake.supervisor import die_with_parent
 from models.evaluation.gauge import Figures
 
 Rows = dict[str, Figures]  # of one video, by variant
@@ -67,9 +67,14 @@ def made(missing: Mapping[int, Sequence[str]], compare: Compare, processes: int)
         torch.set_num_threads(1)  # the rows are the same by any number of processes
         yield from ((number, compare(number, absent)) for number, absent in missing.items())
         return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(processes, context, partial(torch.set_num_threads, 1)) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), _join) as pool:
         yield from zip(missing, pool.map(compare, missing, missing.values()), strict=True)
+
+
+def _join() -> None:
+    """Of the pool, for as long as there is one."""
+    die_with_parent()
+    torch.set_num_threads(1)
 
 
 def means(all_rows: Sequence[Rows]) -> dict[str, dict[str, tuple[float, float] | None]]:

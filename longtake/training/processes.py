@@ -16,6 +16,8 @@ from accelerate import PartialState
 from torch import nn
 from torch.multiprocessing.spawn import spawn
 
+from longtake.supervisor import die_with_parent
+
 MESSAGE = 2**26  # gradients that are averaged at a time, a quarter of a gigabyte
 
 
@@ -44,6 +46,7 @@ def _member(rank: int, processes: int, port: int, work: Callable[..., None], arg
     os.environ.update({name: str(value) for name, value in place.items()})
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS="1", ACCELERATE_USE_CPU="true")
     torch.set_num_threads(1)
+    die_with_parent()
     work(*arguments)
     leave()
 

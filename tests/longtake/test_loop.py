@@ -44,6 +44,14 @@ class LineStage:
         return "found"
 
 
+class SlowLine(LineStage):
+    """The same, but slow enough to be killed midway by a test that hardly gets a turn."""
+
+    def draw(self, rng, done):
+        time.sleep(0.01)
+        return super().draw(rng, done)
+
+
 def learn(folder: Path, seconds: float) -> None:
     build = functools.partial(LineStage, folder)
     budget = loop.Budget(minutes=seconds / 60)
@@ -56,7 +64,7 @@ def learn_steps(build: functools.partial, progress: Path, steps: int, processes:
 
 
 def kill_midway(build: functools.partial, progress: Path, steps: int, processes: int = 1) -> None:
-    """Train in a process of its own, and kill it (and those that it started) once a progress file is there."""
+    """Train in a process of its own, and kill it once a progress file is there. Those that it started go with it."""
     training = multiprocessing.get_context("spawn").Process(
         target=learn_steps, args=(build, progress, steps, processes)
     )
@@ -65,10 +73,10 @@ def kill_midway(build: functools.partial, progress: Path, steps: int, processes:
         while training.is_alive() and not progress.exists():
             time.sleep(0.01)
     finally:
-        family = [*psutil.Process(training.pid).children(recursive=True), training]
-        for process in family:
-            process.kill()
+        children = psutil.Process(training.pid).children(recursive=True)
+        training.kill()
         training.join()
+    assert psutil.wait_procs(children, timeout=30)[1] == []
 
 
 def weights_of(progress: Path) -> dict[str, torch.Tensor]:
@@ -110,7 +118,7 @@ def test_a_stage_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_p
     recipe = LINE.model_copy(update={"keep_every_s": 0, "accumulation": 2, "ahead": 2})
     learn_steps(functools.partial(LineStage, tmp_path / "whole", recipe), tmp_path / "whole.pt", 200, processes)
     build = functools.partial(LineStage, tmp_path / "killed", recipe)
-    kill_midway(build, tmp_path / "killed.pt", 200, processes)
+    kill_midway(functools.partial(SlowLine, *build.args), tmp_path / "killed.pt", 200, processes)
     stopped_at = torch.load(tmp_path / "killed.pt", weights_only=True)["step"]
     assert 0 < stopped_at < 200
     learn_steps(build, tmp_path / "killed.pt", 200, processes)

@@ -20,8 +20,8 @@ from rich.table import Table
 
 from longtake.operated import data_option, settings_of
 from models import catalog, systems
-from models.model import CheckpointError
-from service import ids
+from models.model import CatalogError, CheckpointError
+from service import additions, ids
 from service.errors import ServiceError
 from service.objects import key, open_objects
 from service.redaction import redact
@@ -182,6 +182,10 @@ def device(settings: Settings) -> Iterator[Finding]:
 
 def weights(settings: Settings) -> Iterator[Finding]:
     """Whether the named checkpoints are there, and which models that offers."""
+    try:
+        additions.settle(settings)
+    except CatalogError as error:
+        yield Finding("models", WRONG, str(error), "Mend the file, or add its models again: `longtake models add`.")
     known = sorted(_places())
     for name, place in settings.checkpoints.items():
         if name in known:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from longtake.progress import VideoProgress
 from longtake.request import body_of, video_options
 from models.units import Stage
+from service import additions
 from service.api.orders import job_of
 from service.api.schemas import CreateVideo
 from service.jobs import Generation
@@ -46,6 +47,7 @@ def generate(prompt: str, output: Path, image: Path | None, **options: Any) -> N
       longtake generate "a blue star moving up on a navy background" -o star.mp4 --image star.png
     """
     settings = WorkerSettings()
+    additions.settle(settings)
     wanted = understand(body_of(prompt, options), settings, with_image=image is not None)
     if not output.absolute().parent.is_dir():
         raise click.ClickException(f"There is no folder {output.absolute().parent}.")

@@ -6,7 +6,7 @@ tensor library to know what a model makes. Knows nothing of weights, Redis or HT
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -49,7 +49,7 @@ TINY_SHAPES = Model(
     refine_start="consistent",
     eta=0.0,
     hold_known_frames=True,
-    family="tiny-",
+    prefix="tiny-",
     first_chunks=(OWN, TEXT2VIDEO_ZERO, VIDEOCRAFTER, VIDEOCRAFTER_I2V, MAKE_A_VIDEO),
     streamers=(STREAMING, TEXT2VIDEO_ZERO, VIDEOCRAFTER_I2V, MAKE_A_VIDEO),
     read_prompt=lambda prompt: str(language.read(prompt)),
@@ -214,12 +214,26 @@ BUNDLED = (
     "tiny-make-a-video",
 )
 MODELS: dict[str, Model] = {model.name: model for model in _ENTRIES}
+OWN_MODELS = frozenset(MODELS)
 DEFAULT_MODEL = "tiny-shapes"
 
 
+def enter(added: Iterable[Model]) -> None:
+    """Have these models in the catalogue, besides its own and instead of those that were entered before.
+
+    They are of a family, and their entries say where their weights are. Raises `CatalogError('name_taken')`.
+    """
+    models = {model.name: model for model in added}
+    if taken := sorted(models.keys() & OWN_MODELS):
+        raise CatalogError("name_taken", "name", f"{taken[0]} is a model of Longtake's own; give another name.")
+    for name in MODELS.keys() - OWN_MODELS - models.keys():
+        del MODELS[name]
+    MODELS.update(models)
+
+
 def offered(placed: Collection[str]) -> dict[str, Model]:
-    """The models that can be asked for: the bundled ones, and those of which the settings say where weights are."""
-    return {name: model for name, model in MODELS.items() if model.weights <= {*BUNDLED, *placed}}
+    """The models that can be asked for: those of which the weights come with Longtake, or are known to be somewhere."""
+    return {name: model for name, model in MODELS.items() if all(is_here(part, placed) for part in model.weights)}
 
 
 def find(name: str, models: Mapping[str, Model] = MODELS) -> Model:
@@ -245,8 +259,12 @@ def editor(name: str | None, models: Mapping[str, Model]) -> Model:
 
 
 def is_here(weights: str, places: Collection[str]) -> bool:
-    """Whether weights of that name come with Longtake, or are in one of the settings' places."""
-    return weights in BUNDLED or weights in places
+    """Whether weights of that name come with Longtake, are in one of the settings' places, or an added model's."""
+    return weights in BUNDLED or weights in places or any(model.checkpoint == weights for model in _added())
+
+
+def _added() -> list[Model]:
+    return [model for name, model in MODELS.items() if name not in OWN_MODELS]
 
 
 def placed(model: Model, places: Collection[str]) -> Model:

@@ -6,17 +6,21 @@ from a checkpoint is run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import diffusers.utils.logging
 import torch
 import transformers.utils.logging
 
+from models import families
 from models.catalog import MODELS
+from models.families import loaded
+from models.families.loaded import FamilyPipeline
 from models.memory import budget, placement, precision, presets, shadow
 from models.memory.stages import Work
-from models.model import CheckpointError, Size
+from models.model import CheckpointError, Model, Size
 from models.streaming_t2v.pipeline import StreamingPipeline
 
 BUNDLED = Path(__file__).parent / "checkpoints"
@@ -40,21 +44,49 @@ def load_pipeline(
     """
     folder = find_checkpoint(path_or_name)
     asked = None if memory == presets.AUTO else presets.find(memory)
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    target = _device(device)
     numbers = precision.choose(target, dtype)
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
     dtypes = {"default": numbers.networks} | dict.fromkeys(precision.VAES, numbers.vae)
-    try:
+    with _refusing(path_or_name):
         pipeline = StreamingPipeline.from_pretrained(folder, dtype=dtypes, use_safetensors=True)
-    except (OSError, ValueError, ImportError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"{path_or_name} is not a checkpoint that Longtake can load: {error}") from error
     for part in pipeline.components.values():
         if isinstance(part, torch.nn.Module):
             part.eval().requires_grad_(False)
     pipeline.precision = numbers
     pipeline.memory = _preset(pipeline, target, asked, pairs)
     return placement.place(pipeline, pipeline.memory, target)
+
+
+def load_model(
+    model: Model, path: str | Path, device: str | None = None, memory: str = presets.AUTO
+) -> StreamingPipeline | FamilyPipeline:
+    """Load what a model is made with, from a folder, a bundled name or a Hub id: its family's, or StreamingT2V's.
+
+    For a family, 'auto' is all of its networks on the device. Raises `CheckpointError`.
+    """
+    if not model.family:
+        return load_pipeline(path, device=device, memory=memory, pairs=model.pairs)
+    family, folder, target = families.of(model), find_checkpoint(path), _device(device)
+    preset = presets.LARGE if memory == presets.AUTO else presets.find(memory)
+    with _refusing(path):
+        return loaded.load(family, folder, target, precision.choose(target), preset)
+
+
+def _device(name: str | None) -> torch.device:
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+@contextmanager
+def _refusing(path_or_name: str | Path) -> Iterator[None]:
+    """Whatever diffusers and transformers raise of a checkpoint, as one error; and no progress bars."""
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, ImportError, TypeError, RuntimeError, AttributeError) as error:
+        raise CheckpointError(f"{path_or_name} is not a checkpoint that Longtake can load: {error}") from error
 
 
 def _preset(

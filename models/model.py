@@ -74,7 +74,11 @@ class Model:
     streamer: str = STREAMING
     first_chunks: tuple[str, ...] = ()  # what a recipe may name instead
     streamers: tuple[str, ...] = ()
-    family: str = ""  # what the names of the other systems' weights begin with
+    family: str = ""  # which of `models.families` goes on with it; the papers' systems where it is none
+    options: tuple[tuple[str, bool | int | float | str], ...] = ()  # what the family samples by besides
+    given: tuple[str, ...] = ()  # what a family makes a video from: text, image
+    negative_prompt: str = ""  # of a family, where a request has none
+    prefix: str = ""  # what the names of the other systems' weights begin with
     first_chunk_steps: int | None = None  # of the first chunk, where a request leaves steps to the model
     first_chunk_guidance_scale: float | None = None  # and where it leaves guidance to it
     streamer_steps: int | None = None  # the same of later chunks
@@ -144,7 +148,7 @@ class Model:
 
     def place(self, system: str) -> str:
         """The name of a system's weights."""
-        return self.family + system
+        return self.prefix + system
 
     def composed(self, first_chunk: str | None = None, streamer: str | None = None) -> Model:
         """The same with other systems; None leaves what there is. Raises `CatalogError('unknown_recipe')`."""
@@ -161,6 +165,8 @@ class Model:
                 said = f"{then} goes on only from its own first chunk, not from that of {first}."
                 raise CatalogError("unknown_recipe", "recipe.first_chunk", said)
             first = then
+        if (first, then) == (self.first_chunk, self.streamer):
+            return self
         chunk_frames, conditioning_frames = MEMORY[then]
         made = replace(
             self, first_chunk=first, streamer=then, chunk_frames=chunk_frames, conditioning_frames=conditioning_frames
@@ -181,6 +187,8 @@ class Model:
     @property
     def inputs(self) -> tuple[str, ...]:
         """What it makes a video from; StreamingT2V goes on from a picture, whoever else draws the first chunk."""
+        if self.given:
+            return self.given
         if self.streamer in FROM_CLIPS:
             return ("clip",)
         if self.needs_image:
@@ -189,4 +197,4 @@ class Model:
 
     @property
     def needs_image(self) -> bool:
-        return self.first_chunk in FROM_PICTURES
+        return "text" not in self.given if self.given else self.first_chunk in FROM_PICTURES

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from models import limits, state, systems, units
+from models.families.loaded import FamilyPipeline
 from models.first_chunk.source import Source
 from models.make_a_video.between import Between
 from models.make_a_video.upscaling import TWICE, Upscaler
@@ -22,7 +23,7 @@ from models.model import CatalogError, CheckpointError, Model
 from models.refinement.betas import BetaSchedule, levels_of
 from models.refinement.refiner import Refiner, RefinerSettings, Text
 from models.request import Brief, VideoRequest
-from models.streamers.streamer import State, streamer_of
+from models.streamers.streamer import State
 from models.streaming_t2v.pipeline import StreamingPipeline
 from models.streaming_t2v.sampler import OnStep, ignore
 from models.streaming_t2v.text import EncodedText, encode
@@ -50,7 +51,7 @@ class Recipe:
 
     def __init__(
         self,
-        pipeline: StreamingPipeline,
+        pipeline: StreamingPipeline | FamilyPipeline,
         model: Model,
         request: VideoRequest,
         sources: Mapping[str, Source] | None = None,
@@ -70,13 +71,18 @@ class Recipe:
             request.upscale,
             request.refine.bands if request.refine else 1,
         )
-        self._streamer = streamer_of(self._brief, pipeline, self._sources, ablation)
+        self._streamer = pipeline.streamer(self._brief, self._sources, ablation)
         self._later = cache(self._load_later)
         self._text = cache(self._encode)
         #: Units whose frames are read again, as frames, by a stage after theirs.
         self._read_on = {
             key for unit in self.plan for key in unit.needs if unit.stage in (Stage.INTERPOLATE, Stage.UPSCALE)
         }
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether its networks may be used for several videos at the same time, by threads."""
+        return self.pipeline.is_shared and not self._sources
 
     def run(self, unit: Unit, states: Mapping[str, bytes], on_step: OnStep = ignore) -> UnitResult:
         """Make one unit from the states of the units that it needs. What `on_step` raises passes through."""

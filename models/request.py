@@ -6,6 +6,7 @@ Knows the catalogue and nothing of tensors but the pictures that are given.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -89,6 +90,16 @@ class Brief:
     def caption(self, frame: int) -> str:
         """What is to be seen at a frame, as the model's text encoder reads it."""
         return limits.caption(self.model, self.request.prompt_at(frame))
+
+    @property
+    def negative_prompt(self) -> str:
+        """What is not to be seen: as asked, else as the model's family has it."""
+        return self.request.negative_prompt or self.model.negative_prompt
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the model's family samples by besides what a request says."""
+        return dict(self.model.options)
 
     @property
     def first_chunk_sampling(self) -> tuple[int, float]:

@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     presign_ttl_s: int = Field(default=900, ge=1)
 
     checkpoints: dict[str, str] = {}  # model -> folder or Hub id of its weights; a model that has none is not offered
+    models_file: Path | None = None  # what `longtake models add` has written; None means models.json in data_dir
+    families_dir: Path | None = (
+        None  # modules that each are a family of models besides Longtake's own: docs/families.md
+    )
 
     # The API
     host: str = "127.0.0.1"
@@ -145,3 +149,8 @@ class Settings(BaseSettings):
     def objects_url(self) -> str:
         """Where the objects are: `storage_url`, else the folder `objects` of the data folder."""
         return self.storage_url or (self.data_dir.absolute() / "objects").as_uri()
+
+    @property
+    def added_models(self) -> Path:
+        """Where the models are kept that were added to those of the catalogue."""
+        return self.models_file or self.data_dir / "models.json"

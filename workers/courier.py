@@ -15,7 +15,7 @@ from typing import Any
 from celery import current_app, shared_task, signals
 from prometheus_client import start_http_server
 
-from service import ids, queue, tracing
+from service import additions, ids, queue, tracing
 from service.database import connect
 from service.errors import StoreUnavailable
 from service.ledger import Ledger
@@ -72,6 +72,7 @@ def open_office(sender: Any) -> None:
     tracing.configure(settings, "deliver")
     if settings.metrics_port:
         start_http_server(settings.metrics_port, addr=settings.metrics_host)
+    additions.settle(settings)
     client, app = connect(settings), sender.app
     store, objects = Store(client, settings), open_objects(settings)
     chores = (

@@ -123,8 +123,10 @@ def make(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> UnitDone:
 def draw(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> dict[str, object]:
     """A unit of tensors: its segment, where it shows frames, and the state that later units need."""
     job = claim.job
-    with tracing.step("generate"), shop.turn(job):
-        made = shop.recipe(job).run(unit, shop.states_for(job, unit), on_step=lease.step)
+    with tracing.step("generate"):
+        recipe = shop.recipe(job)
+        with shop.turn(recipe):
+            made = recipe.run(unit, shop.states_for(job, unit), on_step=lease.step)
     segment = None
     if len(made.frames):
         shop.frame_policy.check_frames(job, unit, made.frames)

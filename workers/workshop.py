@@ -9,20 +9,22 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from models import pictures
 from models.company import Company
 from models.compiling import compile_blocks, warm_up
+from models.families.loaded import FamilyPipeline
 from models.first_chunk.source import Source
-from models.loading import load_pipeline
+from models.loading import load_model
 from models.memory.presets import LARGE
 from models.memory.stages import Work
 from models.model import CheckpointError, Model
@@ -31,7 +33,7 @@ from models.request import RefineOptions, VideoRequest
 from models.streaming_t2v.pipeline import StreamingPipeline
 from models.turbo import Turbo
 from models.units import Unit
-from service import ids, images, tracing
+from service import additions, ids, images, tracing
 from service.database import connect
 from service.errors import StorageUnavailable
 from service.jobs import Claim, Generation, Job, UnitDone
@@ -47,6 +49,7 @@ from workers.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
+Networks = StreamingPipeline | FamilyPipeline
 MODELS, SYSTEMS, RECIPES, STATES_BYTES = 2, 4, 8, 256 << 20
 STATES_S = 600.0  # a video that nobody went on with for so long has ended, or is with another worker
 
@@ -63,12 +66,13 @@ class Workshop:
     draining: threading.Event = field(default_factory=threading.Event)
     states: Recent[tuple[str, str], bytes] = field(default_factory=lambda: Recent(STATES_BYTES, len, STATES_S))
     _turns: threading.Lock = field(default_factory=threading.Lock)
-    _pipelines: Recent[str, StreamingPipeline] = field(default_factory=lambda: Recent(MODELS))
+    _pipelines: Recent[str, Networks] = field(default_factory=lambda: Recent(MODELS))
     _sources: Recent[str, Source] = field(default_factory=lambda: Recent(SYSTEMS))
     _recipes: Recent[Generation, Recipe] = field(default_factory=lambda: Recent(RECIPES))
 
     @classmethod
     def open(cls, settings: WorkerSettings) -> Workshop:
+        additions.settle(settings)
         store, leaving = Store(connect(settings), settings), threading.Event()
         objects = patient(open_objects(settings), settings.storage_patience_s, leaving)
         return cls(ids.new("worker"), settings, store, objects, WorkerMetrics(), draining=leaving)
@@ -80,11 +84,9 @@ class Workshop:
     def lease(self, claim: Claim) -> Lease:
         return Lease(self.store, claim, ttl_s=self.settings.lease_ttl_s, draining=self.draining.is_set)
 
-    @contextmanager
-    def turn(self, job: Job) -> Iterator[None]:
-        """For the work of a job's networks: those that other systems bring are one thread's at a time."""
-        with self._turns if job.generation.systems() else nullcontext():
-            yield
+    def turn(self, recipe: Recipe) -> AbstractContextManager[Any]:
+        """For the work of a recipe's networks: some are one thread's at a time."""
+        return nullcontext() if recipe.is_shared else self._turns
 
     def put(self, key: str, body: bytes | Path, content_type: str = "application/octet-stream") -> None:
         """Store an object, and count how long that took."""
@@ -137,7 +139,7 @@ class Workshop:
             file.flush()
             return np.stack(list(islice(media.frames(Path(file.name)), generation.num_frames)))
 
-    def _pipeline(self, model: Model) -> StreamingPipeline:
+    def _pipeline(self, model: Model) -> Networks:
         return self._pipelines.get_or(model.checkpoint, lambda: load(model, self.settings))
 
     def _load(self, model: Model, systems: Collection[str]) -> dict[str, Source]:
@@ -149,11 +151,11 @@ class Workshop:
         return {system: self._sources.get_or(model.place(system), partial(fetch, system)) for system in systems}
 
 
-def load(model: Model, settings: WorkerSettings) -> StreamingPipeline:
+def load(model: Model, settings: WorkerSettings) -> Networks:
     """A model's weights, from where and to where the settings say."""
     device = None if settings.device == "auto" else settings.device
     path = settings.checkpoints.get(model.checkpoint, model.checkpoint)
-    pipeline = load_pipeline(path, device=device, memory=settings.memory, pairs=model.pairs)
+    pipeline = load_model(model, path, device=device, memory=settings.memory)
     chosen: dict[str, object] = {"memory": pipeline.memory.name, "numbers": pipeline.precision.reason}
     pipeline.company = company(pipeline, settings)
     if settings.compile:
@@ -162,7 +164,7 @@ def load(model: Model, settings: WorkerSettings) -> StreamingPipeline:
     return pipeline
 
 
-def company(pipeline: StreamingPipeline, settings: WorkerSettings) -> Company:
+def company(pipeline: Networks, settings: WorkerSettings) -> Company:
     """Of the units that are made at once. Raises `CheckpointError` where weights come and go for one thread only."""
     if settings.units_at_once > 1 and pipeline.memory.grouped:
         raise CheckpointError(
@@ -172,7 +174,7 @@ def company(pipeline: StreamingPipeline, settings: WorkerSettings) -> Company:
     return Company(settings.units_at_once)
 
 
-def compiled(pipeline: StreamingPipeline, model: Model) -> int:
+def compiled(pipeline: Networks, model: Model) -> int:
     """Have the networks compiled, with all the sizes of the model; how many blocks."""
     if pipeline.device.type != "cuda" or pipeline.memory.grouped:
         why = "it is for a GPU that holds all of the networks: LONGTAKE_MEMORY=large"
@@ -183,7 +185,7 @@ def compiled(pipeline: StreamingPipeline, model: Model) -> int:
     return blocks
 
 
-def load_system(model: Model, system: str, settings: WorkerSettings, beside: StreamingPipeline) -> Source:
+def load_system(model: Model, system: str, settings: WorkerSettings, beside: Networks) -> Source:
     """A system's weights, on the device beside the pipeline."""
     from models.first_chunk.loading import load_source
 

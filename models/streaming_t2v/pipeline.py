@@ -5,7 +5,8 @@ Owns which parts there are; loading and saving are diffusers'. Samples nothing: 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
@@ -21,6 +22,11 @@ from models.streaming_t2v.apm import AppearancePreservationModule
 from models.streaming_t2v.cam import ConditionalAttentionModule
 from models.streaming_t2v.unet import StreamingUNet3D
 
+if TYPE_CHECKING:
+    from models.first_chunk.source import Source
+    from models.request import Brief
+    from models.streamers.streamer import ChunkStreamer
+
 
 class StreamingPipeline(DiffusionPipeline):
     """Components of a checkpoint: the first chunk's network, the streaming one with CAM and APM, and the refiner.
@@ -35,6 +41,7 @@ class StreamingPipeline(DiffusionPipeline):
     memory: Preset  # where its parts are; both are set by `models.loading`
     precision: Precision  # what they compute in
     company: Company  # who asks its networks at the same time
+    is_shared = True  # whether several threads may use it at once
 
     _optional_components = [
         "cam",
@@ -80,3 +87,9 @@ class StreamingPipeline(DiffusionPipeline):
             refiner_vae=refiner_vae,
             first_chunk_scheduler=first_chunk_scheduler,
         )
+
+    def streamer(self, brief: Brief, sources: Mapping[str, Source], ablation: dict[str, Any]) -> ChunkStreamer:
+        """What makes the chunks of one video: StreamingT2V, or another system of the papers from its weights."""
+        from models.streamers.streamer import streamer_of
+
+        return streamer_of(brief, self, sources, ablation)

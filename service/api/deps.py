@@ -11,7 +11,7 @@ import redis
 from fastapi import Depends, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service import ids
+from service import additions, ids
 from service.api.refusals import refuses
 from service.database import connect
 from service.errors import MissingScope, NotFound, RateLimited, StoreUnavailable, Unauthorized, UnreadableRecord
@@ -46,6 +46,7 @@ class Services:
 
     @classmethod
     def open(cls, settings: Settings) -> Services:
+        additions.settle(settings)
         client, stored = connect(settings), open_objects(settings)
         return cls(
             settings=settings,

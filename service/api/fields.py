@@ -59,8 +59,10 @@ def refinement(order: CreateVideo, model: Model) -> Refine | None:
             "refine",
             "conflicting_fields",
         )
-    if by_size is False or by_refine is False:
+    if by_size is False or by_refine is False or not (by_refine or model.refined_sizes):
         return None
+    if not model.refined_sizes:
+        raise InvalidRequest(f"{model.name} is not refined; leave refine out.", "refine", "conflicting_fields")
     asked = order.refine if isinstance(order.refine, RefineOptions) else RefineOptions()
     preset = model.turbo if order.turbo is True else None
     default_steps = preset.refine_steps if preset else model.default_refine_steps

@@ -38,6 +38,8 @@ from models.make_a_video.network import SpaceTimeUNet
 from models.make_a_video.pipeline import MakeAVideoPipeline
 from models.model import CheckpointError
 from models.refinement.schedule import LogSNRCosineSchedule
+from models.streaming_dit.cam import ConditionalAttentionTransformer
+from models.streaming_dit.transformer import StreamingTransformer3D
 from models.streaming_t2v.apm import AppearancePreservationModule
 from models.streaming_t2v.cam import ConditionalAttentionModule
 from models.streaming_t2v.pipeline import StreamingPipeline
@@ -48,6 +50,8 @@ from models.videocrafter.schedule import ScaledSchedule
 from models.videocrafter.unet import VideoCrafterUNet3D
 
 ORIGIN = "begun_from.json"
+#: Where the transformer's parts are trained, beside those of the UNet.
+TRANSFORMER_FOLDERS = {"unet": "transformer", "cam": "transformer_cam", "apm": "transformer_apm"}
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,13 @@ TINY_SHAPES_TURBO = replace(
     TINY_SHAPES,
     name="tiny-shapes-turbo",
     folders={"first_chunk": "quick_first_chunk", "unet": "quick_unet", "cam": "quick_cam"},
+)
+#: With a diffusion transformer in the place of the UNet that goes on from the first chunk.
+TINY_SHAPES_DIT = replace(
+    TINY_SHAPES,
+    name="tiny-shapes-dit",
+    parts={**TINY_SHAPES.parts, "unet": StreamingTransformer3D, "cam": ConditionalAttentionTransformer},
+    folders=TRANSFORMER_FOLDERS,
 )
 TINY_VIDEOCRAFTER = Bundle(
     "tiny-videocrafter",
@@ -167,6 +178,7 @@ TINY_MAKE_A_VIDEO = Bundle(
 BUNDLES: dict[str, tuple[Bundle, ...]] = {
     "tiny-shapes": (TINY_SHAPES,),
     "tiny-shapes-turbo": (TINY_SHAPES_TURBO,),
+    "tiny-shapes-dit": (TINY_SHAPES_DIT,),
     "tiny-text2video-zero": (TINY_TEXT2VIDEO_ZERO, TINY_INSTRUCT_PIX2PIX, TINY_CONTROLNET_CANNY),
     "tiny-make-a-video": (TINY_MAKE_A_VIDEO,),
     "tiny-videocrafter": (TINY_VIDEOCRAFTER, TINY_VIDEOCRAFTER_I2V),

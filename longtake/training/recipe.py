@@ -109,6 +109,13 @@ class ApmRecipe(StreamingRecipe):
         return self
 
 
+class TransformerRecipe(ApmRecipe):
+    """Of a diffusion transformer in the UNet's place."""
+
+    blocks: PositiveInt = Field(default=6, multiple_of=2)  # CAM enters the last half of them, and copies the first
+    drop_memory: Share = 0.1  # of batches: learnt as text to video
+
+
 class Data(Strict):
     """What `cam` and `apm` learn from: a folder of videos, or without one the shapes world."""
 
@@ -141,6 +148,7 @@ class Recipe(Strict):
     refiner: StageRecipe | None = None
     quick_first_chunk: StageRecipe | None = None
     quick_chunk: ApmRecipe | None = None
+    transformer: TransformerRecipe | None = None
     text_to_image: StageRecipe | None = None
     edit: StageRecipe | None = None
     control: StageRecipe | None = None
@@ -166,7 +174,7 @@ class Recipe(Strict):
 
 STAGES = (
     *("vae", "text", "layout", "clip", "first_chunk", "cam", "apm", "refiner"),
-    *("quick_first_chunk", "quick_chunk"),
+    *("quick_first_chunk", "quick_chunk", "transformer"),
     *("text_to_image", "edit", "control"),
     *("text_to_video", "image_to_video"),
     *("prior", "image_decoder", "video_decoder", "interpolator", "enlarger", "sharpener"),

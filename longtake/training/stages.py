@@ -31,6 +31,7 @@ from longtake.training.text import TextStage
 from longtake.training.text2video_zero.control import ControlStage
 from longtake.training.text2video_zero.edit import EditStage
 from longtake.training.text2video_zero.text_to_image import TextToImageStage
+from longtake.training.transformer import TransformerStage
 from longtake.training.videocrafter import ImageToVideoStage, TextToVideoStage
 from longtake.training.videos import VideoSource
 from models.loading import find_checkpoint
@@ -48,6 +49,7 @@ STAGES: dict[str, Any] = {
     "refiner": RefinerStage,
     "quick_first_chunk": QuickFirstChunkStage,
     "quick_chunk": QuickChunkStage,
+    "transformer": TransformerStage,
     "text_to_image": TextToImageStage,
     "edit": EditStage,
     "control": ControlStage,

@@ -112,7 +112,7 @@ class Streamer:
 
     @property
     def _hands_on_latents(self) -> bool:
-        return self.settings.hold_known_frames or self.parts.unet.config.known_planes
+        return self.settings.hold_known_frames or self.parts.unet.config.get("known_planes", False)
 
     def _known(self, state: State) -> Tensor | None:
         if not self._hands_on_latents:
@@ -128,7 +128,7 @@ class Streamer:
         latents, for a network with `known_planes`.
         """
         how = self.settings
-        planes = {"known": known} if self.parts.unet.config.known_planes else {}
+        planes = {"known": known} if self.parts.unet.config.get("known_planes", False) else {}
         way = partial(self._way, frames=frames, anchor=anchor, text=text, null=null, planes=planes)
         return guided(way, how.guidance_scale, how.anchor_guidance_scale, how.turbo, how.steps, seat)
 

@@ -35,7 +35,7 @@ def encode(tokenizer: Any, text_encoder: Any, prompts: list[str], num_tokens: in
 
 def pooled_for(network: Any, pooled: Tensor) -> Tensor | None:
     """The pooled vector where that network takes one (its config has `time_cond_proj_dim`), else None."""
-    return pooled if network.config.time_cond_proj_dim is not None else None
+    return None if network.config.get("time_cond_proj_dim") is None else pooled
 
 
 def concatenate(texts: list[EncodedText]) -> EncodedText:

@@ -215,7 +215,7 @@ def _places() -> set[str]:
     """Every name by which weights can be placed."""
     models = catalog.MODELS.values()
     named = {name for model in models for name in model.weights}
-    others = {model.place(s) for model in models for s in (*model.first_chunks, *model.streamers) if s != systems.OWN}
+    others = {model.place(s) for model in models for s in {*model.first_chunks, *model.streamers} - systems.OWNED}
     return named | {model.place(systems.MAKE_A_VIDEO) for model in models} | others
 
 

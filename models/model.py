@@ -15,6 +15,7 @@ from models.systems import (
     FROM_PICTURES,
     MEMORY,
     OWN,
+    OWNED,
     SAMPLING,
     STREAMING,
     TEXT2VIDEO_ZERO,
@@ -138,8 +139,8 @@ class Model:
 
     @property
     def systems(self) -> frozenset[str]:
-        """Those besides StreamingT2V that draw."""
-        return frozenset({self.first_chunk, self.streamer} - {OWN, STREAMING})
+        """Those that draw with other weights than the checkpoint's."""
+        return frozenset({self.first_chunk, self.streamer} - OWNED)
 
     @property
     def weights(self) -> frozenset[str]:
@@ -175,7 +176,7 @@ class Model:
             steps, scale = SAMPLING[self.checkpoint if first == OWN else self.place(first)]
             made = replace(made, first_chunk_steps=steps, first_chunk_guidance_scale=scale)
         if then != self.streamer:
-            steps, scale = (None, None) if then == STREAMING else SAMPLING[self.place(then)]
+            steps, scale = (None, None) if then in OWNED else SAMPLING[self.place(then)]
             made = replace(made, streamer_steps=steps, streamer_guidance_scale=scale)
         return made
 

@@ -36,15 +36,17 @@ def streamer_of(
     brief: Brief, pipeline: StreamingPipeline, sources: Mapping[str, Source], ablation: dict[str, Any]
 ) -> ChunkStreamer:
     """The streamer that the model names. Raises `CheckpointError` for a system whose weights are not in `sources`."""
-    from models.streamers import again, along, extrapolation, streaming_t2v, text2video_zero
+    from models.streamers import again, along, extrapolation, fifo, streaming_t2v, text2video_zero
 
     model = brief.model
     for role, system in (("begins with", model.first_chunk), ("goes on by", model.streamer)):
-        if system not in (systems.OWN, systems.STREAMING, *sources):
+        if system not in {*systems.OWNED, *sources}:
             raise CheckpointError(f"{model.name} {role} {system}, and its weights are not loaded.")
     own = streaming_t2v.StreamingT2V(brief, pipeline, sources.get(model.first_chunk), ablation)
     if model.streamer == systems.STREAMING:
         return own
+    if model.streamer == systems.FIFO:
+        return fifo.Fifo(brief, pipeline, own)
     source = sources[model.streamer]
     if model.streamer == systems.TEXT2VIDEO_ZERO:
         return text2video_zero.ZeroShot(brief, source)

@@ -56,9 +56,13 @@ class VideoEncoder(UNet3DConditionModel):
         return Context(keys, values)
 
     def _time(self, sample: Tensor, timestep: Tensor | float, timestep_cond: Tensor | None) -> Tensor:
-        """Timestep (one for all samples, or one each) -> embedding of every frame, [B*F, 4C]."""
+        """Timestep (one for all samples, one each, or one a frame [B, F]) -> embedding of every frame, [B*F, 4C]."""
         batch = sample.shape[0] if timestep_cond is None else max(sample.shape[0], timestep_cond.shape[0])
-        steps = each(torch.as_tensor(timestep, device=sample.device).reshape(-1), batch)
+        steps = torch.as_tensor(timestep, device=sample.device)
+        if steps.ndim == 2:
+            cond = None if timestep_cond is None else timestep_cond.repeat_interleave(sample.shape[2], dim=0)
+            return self.time_embedding(self.time_proj(steps.flatten()).to(sample.dtype), cond)
+        steps = each(steps.reshape(-1), batch)
         embedding = self.time_embedding(self.time_proj(steps).to(sample.dtype), timestep_cond)
         return embedding.repeat_interleave(sample.shape[2], dim=0)
 

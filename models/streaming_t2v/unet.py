@@ -108,7 +108,7 @@ class StreamingUNet3D(VideoEncoder):
         pooled: Tensor | None = None,
         deep: Deep | None = None,
     ) -> UNet3DConditionOutput:
-        """Predict noise (or velocity) for latents [B, C, F, H, W] at a timestep (one, or one a sample).
+        """Predict noise (or velocity) for latents [B, C, F, H, W] at a timestep (one, one a sample, or one a frame).
 
         Where samples that follow one another have the same latents, these may be given once for them, [S, C, F, H, W]
         for a batch that S divides: what does not depend on what is read is then computed once. encoder_hidden_states: a

@@ -114,9 +114,9 @@ def card(model: Model, places: Collection[str]) -> ModelCard:
 
 def recipe_card(model: Model, places: Collection[str]) -> RecipeCard:
     """What a request may combine here."""
-    others = {*model.first_chunks, *model.streamers} - {systems.OWN, systems.STREAMING}
+    others = {*model.first_chunks, *model.streamers} - systems.OWNED
     here = {system for system in others if catalog.is_here(model.place(system), places)}
-    here |= {systems.OWN, systems.STREAMING}
+    here |= systems.OWNED
     enlarges = "clip" not in model.inputs and catalog.is_here(model.place(systems.MAKE_A_VIDEO), places)
     return RecipeCard(
         first_chunk=model.first_chunk,

@@ -16,6 +16,7 @@ from models.systems import (
     ANIMATEDIFF,
     CONTROLNET,
     FIFO,
+    FREENOISE,
     INSTRUCT_PIX2PIX,
     MAKE_A_VIDEO,
     MEMORY,
@@ -52,7 +53,7 @@ TINY_SHAPES = Model(
     hold_known_frames=True,
     prefix="tiny-",
     first_chunks=(OWN, TEXT2VIDEO_ZERO, VIDEOCRAFTER, VIDEOCRAFTER_I2V, MAKE_A_VIDEO),
-    streamers=(STREAMING, FIFO, TEXT2VIDEO_ZERO, VIDEOCRAFTER_I2V, MAKE_A_VIDEO),
+    streamers=(STREAMING, FIFO, FREENOISE, TEXT2VIDEO_ZERO, VIDEOCRAFTER_I2V, MAKE_A_VIDEO),
     read_prompt=lambda prompt: str(language.read(prompt)),
 )
 STREAMING_T2V = Model(
@@ -65,7 +66,7 @@ STREAMING_T2V = Model(
     refined_size=Size(720, 720),
     more_sizes=((Size(448, 256), Size(1280, 720)), (Size(448, 256), Size(1024, 576))),
     first_chunks=(OWN, ANIMATEDIFF, SVD, TEXT2VIDEO_ZERO, VIDEOCRAFTER, VIDEOCRAFTER_I2V),
-    streamers=(STREAMING, FIFO, TEXT2VIDEO_ZERO, VIDEOCRAFTER_I2V),
+    streamers=(STREAMING, FIFO, FREENOISE, TEXT2VIDEO_ZERO, VIDEOCRAFTER_I2V),
     max_frames=4800,
     max_steps=1000,
     default_steps=50,

@@ -175,13 +175,15 @@ class Recipe:
     def refiner(self, **piece: Any) -> Refiner:
         """What refines the video; `piece`: num_frames, first_frame and seed where it is only a piece of one."""
         options, model, parts = self.request.refine, self.model, self.pipeline
-        if options is None:
+        if options is None or isinstance(parts, FamilyPipeline):
             raise ValueError("This video is not refined.")
         encoder = "text_encoder" if parts.refiner_text_encoder is None else "refiner_text_encoder"
-        null = self._text(self.request.negative_prompt or model.refine_negative_prompt, encoder)
+        null = self._text(parts, self.request.negative_prompt or model.refine_negative_prompt, encoder)
         starts = {0, *(frame for frame, _ in self.request.prompts)}
         prompts = {frame: self._brief.caption(frame) + model.refine_prompt_suffix for frame in starts}
-        texts = [self._refiner_text(self._text(prompt, encoder), null, frame) for frame, prompt in prompts.items()]
+        texts = [
+            self._refiner_text(self._text(parts, prompt, encoder), null, frame) for frame, prompt in prompts.items()
+        ]
         schedule = levels_of(parts.refiner_schedule)
         settings = RefinerSettings(
             strength=options.strength,
@@ -211,7 +213,7 @@ class Recipe:
     def _refiner_text(text: EncodedText, null: EncodedText, frame: int) -> Text:
         return Text(text.tokens[0], null.tokens[0], text.pooled[0], null.pooled[0], from_frame=frame)
 
+    @staticmethod
     @torch.no_grad()
-    def _encode(self, prompt: str, encoder: str) -> EncodedText:
-        parts = self.pipeline
+    def _encode(parts: StreamingPipeline, prompt: str, encoder: str) -> EncodedText:
         return encode(parts.tokenizer, getattr(parts, encoder), [prompt], parts.unet.config.num_text_tokens)

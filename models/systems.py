@@ -9,7 +9,7 @@ from __future__ import annotations
 OWN, ANIMATEDIFF, SVD, TEXT2VIDEO_ZERO = "own", "animatediff", "svd", "text2video-zero"
 VIDEOCRAFTER, VIDEOCRAFTER_I2V = "videocrafter", "videocrafter-i2v"
 MAKE_A_VIDEO = "make-a-video"  # which also makes any video smoother and larger
-FIFO = "fifo"  # which asks the checkpoint's own networks, as StreamingT2V does
+FIFO, FREENOISE = "fifo", "freenoise"  # which ask the checkpoint's own networks, as StreamingT2V does
 INSTRUCT_PIX2PIX, CONTROLNET = "instruct-pix2pix", "controlnet-canny"
 FROM_PICTURES = (SVD, VIDEOCRAFTER_I2V)  # those of them that draw nothing without a picture
 FROM_CLIPS = (INSTRUCT_PIX2PIX, CONTROLNET)  # and nothing without a clip
@@ -19,6 +19,7 @@ STREAMING = "streaming-t2v"
 MEMORY = {
     STREAMING: (16, 8),
     FIFO: (16, 8),
+    FREENOISE: (16, 8),
     TEXT2VIDEO_ZERO: (8, 1),
     VIDEOCRAFTER_I2V: (16, 0),
     MAKE_A_VIDEO: (16, 8),
@@ -44,6 +45,6 @@ SAMPLING: dict[str, tuple[int | None, float | None]] = {
 HEAR_RATE = frozenset({VIDEOCRAFTER, VIDEOCRAFTER_I2V, MAKE_A_VIDEO})  # systems told how many frames a second has
 RATES = (1.0, 30.0)  # frames a second that they can be told
 MAX_MOTION = 128  # of Text2Video-Zero's camera a frame, in 1/512 of the frame
-OWNED = frozenset({OWN, STREAMING, FIFO})  # systems that have no weights but the checkpoint's own
+OWNED = frozenset({OWN, STREAMING, FIFO, FREENOISE})  # systems that have no weights but the checkpoint's own
 #: Streamers that go on only from what they have begun themselves.
 ALONE = (TEXT2VIDEO_ZERO, *FROM_CLIPS)

@@ -176,8 +176,8 @@ def company(pipeline: Networks, settings: WorkerSettings) -> Company:
 
 def compiled(pipeline: Networks, model: Model) -> int:
     """Have the networks compiled, with all the sizes of the model; how many blocks."""
-    if pipeline.device.type != "cuda" or pipeline.memory.grouped:
-        why = "it is for a GPU that holds all of the networks: LONGTAKE_MEMORY=large"
+    if isinstance(pipeline, FamilyPipeline) or pipeline.device.type != "cuda" or pipeline.memory.grouped:
+        why = "it is for StreamingT2V's networks, on a GPU that holds all of them: LONGTAKE_MEMORY=large"
         log.warning("not compiled", extra={"model": model.name, "reason": why})
         return 0
     blocks = compile_blocks(pipeline)

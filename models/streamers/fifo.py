@@ -15,12 +15,12 @@ from torch import Tensor
 
 from models import noise, pixels
 from models.request import Brief
+from models.streamers.plain import network_of, read
 from models.streamers.streamer import State
 from models.streamers.streaming_t2v import StreamingT2V
 from models.streaming_t2v.pipeline import StreamingPipeline
 from models.streaming_t2v.sampler import OnStep
-from models.streaming_t2v.text import encode, pooled_for
-from models.streaming_t2v.unet import StreamingUNet3D
+from models.streaming_t2v.text import pooled_for
 from models.units import Unit
 
 
@@ -34,8 +34,7 @@ class Fifo:
 
     def __init__(self, brief: Brief, pipeline: StreamingPipeline, opening: StreamingT2V):
         self._brief, self._parts, self._opening = brief, pipeline, opening
-        own = pipeline.first_chunk
-        self._network: Any = own if isinstance(own, StreamingUNet3D) else pipeline.unet
+        self._network: Any = network_of(pipeline)
         self._frames = brief.model.chunk_frames
         self._levels = Levels(pipeline.scheduler, max(1, round(brief.request.steps / self._frames)) * self._frames)
 
@@ -82,8 +81,8 @@ class Fifo:
         """Guided predictions for windows [N, C, F, h, w] whose frames are at timesteps `when` [N, F]."""
         _, scale = self._brief.streamer_sampling
         prompts = [self._brief.caption(frame)] if scale == 1 else [self._brief.caption(frame), self._null]
-        network, parts, count = self._network, self._parts, len(windows)
-        text = encode(parts.tokenizer, parts.text_encoder, prompts, network.config.num_text_tokens)
+        network, count = self._network, len(windows)
+        text = read(self._parts, network, prompts)
         tokens, pooled = (given.repeat_interleave(count, dim=0) for given in (text.tokens, text.pooled))
         batch = windows.to(network.device, network.dtype).repeat(len(prompts), 1, 1, 1, 1)
         more = {"lay_out": batch.new_zeros(len(batch)), "pooled": pooled} if network.config.layout else {}

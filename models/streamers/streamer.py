@@ -36,7 +36,7 @@ def streamer_of(
     brief: Brief, pipeline: StreamingPipeline, sources: Mapping[str, Source], ablation: dict[str, Any]
 ) -> ChunkStreamer:
     """The streamer that the model names. Raises `CheckpointError` for a system whose weights are not in `sources`."""
-    from models.streamers import again, along, extrapolation, fifo, streaming_t2v, text2video_zero
+    from models.streamers import again, along, extrapolation, fifo, freenoise, streaming_t2v, text2video_zero
 
     model = brief.model
     for role, system in (("begins with", model.first_chunk), ("goes on by", model.streamer)):
@@ -47,6 +47,8 @@ def streamer_of(
         return own
     if model.streamer == systems.FIFO:
         return fifo.Fifo(brief, pipeline, own)
+    if model.streamer == systems.FREENOISE:
+        return freenoise.FreeNoise(brief, pipeline, own)
     source = sources[model.streamer]
     if model.streamer == systems.TEXT2VIDEO_ZERO:
         return text2video_zero.ZeroShot(brief, source)

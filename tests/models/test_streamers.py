@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 
 from models import catalog, systems
 from models.first_chunk.loading import load_source
@@ -22,6 +23,7 @@ TINY = catalog.TINY_SHAPES
 PROMPT, OTHER = "a red circle moving right on a black background", "a blue star moving up on a navy background"
 RECIPES = {
     "text2video-zero": TINY.composed(systems.TEXT2VIDEO_ZERO, systems.TEXT2VIDEO_ZERO),
+    "freenoise": TINY.composed(streamer=systems.FREENOISE),
     "last-frame": TINY.composed(streamer=systems.VIDEOCRAFTER_I2V),
     "extrapolation": TINY.composed(streamer=systems.MAKE_A_VIDEO),
     "edit": catalog.find("tiny-instruct-pix2pix"),
@@ -90,3 +92,25 @@ def test_weights_that_are_not_loaded_are_named(pipeline):
     request = default_request(TINY, PROMPT, num_frames=24, seed=1, refine=False)
     with pytest.raises(CheckpointError, match="goes on by make-a-video, and its weights are not loaded"):
         Recipe(pipeline, RECIPES["extrapolation"], request)
+
+
+def test_frames_far_apart_begin_with_the_same_noise_in_another_order(pipeline):
+    recipe = Recipe(pipeline, RECIPES["freenoise"], default_request(TINY, PROMPT, num_frames=40, seed=1, refine=False))
+    streamer, like = recipe._streamer, torch.zeros(1, 4, 8, 8, 8)
+    first, second, *later = (streamer._noise(like, group, 1) for group in range(6))
+    assert not torch.equal(first, second)
+    for group, drawn in enumerate(later):
+        own = (first, second)[group % 2]
+        assert not torch.equal(drawn, own)
+        assert torch.equal(drawn, own[:, :, order(drawn, own)])
+    assert not torch.equal(later[0], later[2])
+
+
+def order(shuffled: torch.Tensor, own: torch.Tensor) -> list[int]:
+    """Which frame of `own` each frame is."""
+    found = [
+        next(i for i in range(own.shape[2]) if torch.equal(own[:, :, i], shuffled[:, :, j]))
+        for j in range(shuffled.shape[2])
+    ]
+    assert sorted(found) == list(range(own.shape[2]))
+    return found

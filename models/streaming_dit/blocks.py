@@ -6,16 +6,19 @@ how tokens become features of frames and back; the layers are diffusers'. Knows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from diffusers import WanTransformer3DModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.streaming_t2v.context import Context
 from models.streaming_t2v.encoder import COORDINATE_CHANNELS, coordinate_planes, each
+
+Attend = Callable[[Tensor], Tensor]  # tokens [B, N, C'] -> what they find, [B, N, C']
 
 
 class VideoTransformer(WanTransformer3DModel):  # type: ignore[misc]
@@ -63,24 +66,20 @@ class VideoTransformer(WanTransformer3DModel):  # type: ignore[misc]
         if first is not None:
             x = x + each(first.unflatten(0, (-1, frames)), batch).transpose(1, 2)
         steps = each(torch.as_tensor(timestep, device=x.device).reshape(-1), batch)
-        time, shifts = self._time(steps, x.dtype)
+        time, shifts = times_of(self, steps, x.dtype)
         return Walk(x.flatten(2).transpose(1, 2), size, time, shifts, context, rotary)
-
-    def _time(self, steps: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Timesteps [B] -> their embedding [B, C'] and what modulates each block, [B, 6, C']."""
-        embedder = self.condition_embedder
-        time = embedder.time_embedder(embedder.timesteps_proj(steps).to(dtype))
-        return time, embedder.time_proj(embedder.act_fn(time)).unflatten(1, (6, -1))
 
     def _pass(self, walk: Walk) -> Iterator[int]:
         """Go through the blocks, one each time; yields the number of the one that has been passed."""
         for number, block in enumerate(self.blocks):
-            walk.tokens = pass_block(block, number, walk)
+            look = partial(block.attn1, encoder_hidden_states=None, attention_mask=None, rotary_emb=walk.rotary)
+            read = partial(read_context, block.attn2, walk.context, number)
+            walk.tokens = pass_block(block, walk.tokens, walk.shifts, look, read)
             yield number
 
 
 class Walk:
-    """Where a forward pass is. tokens: [B, F*h*w, C']. size: F, h, w. time, shifts: see `VideoTransformer._time`."""
+    """Where a forward pass is. tokens: [B, F*h*w, C']. size: F, h, w. time, shifts: see `times_of`."""
 
     def __init__(
         self,
@@ -103,19 +102,39 @@ class Walk:
         self.tokens = features.unflatten(0, (-1, self.size[0])).permute(0, 1, 3, 4, 2).flatten(1, 3)
 
 
-def pass_block(block: Any, number: int, walk: Walk) -> Tensor:
-    """One block: self-attention over all places and frames, the context, and the perceptron; modulated by time."""
-    x, dtype = walk.tokens, walk.tokens.dtype
-    modulation = (block.scale_shift_table + walk.shifts.float()).chunk(6, dim=1)
-    shift, scale, gate, shift_after, scale_after, gate_after = modulation
+def pass_block(block: Any, x: Tensor, shifts: Tensor, look: Attend, read: Attend) -> Tensor:
+    """Tokens [B, N, C'] through one block, modulated by time, [B, 6, C'].
+
+    look: at other places and frames (self-attention). read: the prompt (cross-attention).
+    """
+    dtype = x.dtype
+    shift, scale, gate, shift_after, scale_after, gate_after = (block.scale_shift_table + shifts.float()).chunk(
+        6, dim=1
+    )
     seen = (block.norm1(x.float()) * (1 + scale) + shift).to(dtype)
-    x = (x.float() + block.attn1(seen, None, None, walk.rotary) * gate).to(dtype)
-    x = x + _read(block.attn2, block.norm2(x.float()).to(dtype), number, walk.context)
+    x = (x.float() + look(seen) * gate).to(dtype)
+    x = x + read(block.norm2(x.float()).to(dtype))
     seen = (block.norm3(x.float()) * (1 + scale_after) + shift_after).to(dtype)
     return (x.float() + block.ffn(seen).float() * gate_after).to(dtype)
 
 
-def _read(attention: Any, x: Tensor, number: int, context: Context) -> Tensor:
+def times_of(network: Any, steps: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Timesteps [B] -> their embedding [B, C'] and what modulates each block, [B, 6, C']."""
+    embedder = network.condition_embedder
+    time = embedder.time_embedder(embedder.timesteps_proj(steps).to(dtype))
+    return time, embedder.time_proj(embedder.act_fn(time)).unflatten(1, (6, -1))
+
+
+def latents_of(network: Any, x: Tensor, size: Sequence[int], time: Tensor) -> Tensor:
+    """Tokens [B, F*h*w, C'] that have passed all blocks -> latents [B, C, F, H, W]."""
+    shift, scale = (network.scale_shift_table + time.unsqueeze(1)).chunk(2, dim=1)
+    out = network.proj_out((network.norm_out(x.float()) * (1 + scale) + shift).to(x.dtype))
+    out = out.unflatten(2, (*network.config.patch_size, -1)).unflatten(1, tuple(size))
+    out = out.permute(0, 7, 1, 4, 2, 5, 3, 6)  # [B, C, F, p_t, h, p_h, w, p_w]
+    return out.flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+
+def read_context(attention: Any, context: Context, number: int, x: Tensor) -> Tensor:
     """Cross-attention of tokens [B, N, C'] to the context's keys and values of this block."""
     q = _split(attention.norm_q(attention.to_q(x)), attention.heads)
     mixed = F.scaled_dot_product_attention(q, context.keys[number].to(q), context.values[number].to(q))
@@ -125,10 +144,3 @@ def _read(attention: Any, x: Tensor, number: int, context: Context) -> Tensor:
 
 def _split(x: Tensor, heads: int) -> Tensor:  # [B, T, C] -> [B, heads, T, d]
     return x.unflatten(2, (heads, -1)).transpose(1, 2)
-
-
-def zeroed(layer: nn.Module) -> nn.Module:
-    """A layer that says nothing until it has learned."""
-    for weight in layer.parameters():
-        nn.init.zeros_(weight)
-    return layer

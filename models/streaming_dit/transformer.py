@@ -13,7 +13,7 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.modeling_utils import ModelMixin  # noqa: F401 - where diffusers looks for how to load a class
 from torch import Tensor, nn
 
-from models.streaming_dit.blocks import VideoTransformer, Walk
+from models.streaming_dit.blocks import VideoTransformer, latents_of
 from models.streaming_t2v.apm import AnchorMixer
 from models.streaming_t2v.cam import Injector, Memory
 from models.streaming_t2v.context import Context
@@ -97,12 +97,4 @@ class StreamingTransformer3D(VideoTransformer):
             if memory is not None and number >= first:
                 injector = self.cam_injectors[number - first]
                 walk.replace(injector(walk.features(), memory.skips[number - first], context.batch))
-        return Prediction(self._out(walk))
-
-    def _out(self, walk: Walk) -> Tensor:
-        """Tokens -> latents [B, C, F, H, W]."""
-        shift, scale = (self.scale_shift_table + walk.time.unsqueeze(1)).chunk(2, dim=1)
-        x = (self.norm_out(walk.tokens.float()) * (1 + scale) + shift).to(walk.tokens.dtype)
-        x = self.proj_out(x).unflatten(2, (*self.config.patch_size, -1)).unflatten(1, walk.size)
-        x = x.permute(0, 7, 1, 4, 2, 5, 3, 6)  # [B, C, F, p_t, h, p_h, w, p_w]
-        return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
+        return Prediction(latents_of(self, walk.tokens, walk.size, walk.time))

@@ -69,7 +69,9 @@ def load_model(
     family, folder, target = families.of(model), find_checkpoint(path), _device(device)
     preset = presets.LARGE if memory == presets.AUTO else presets.find(memory)
     with _refusing(path):
-        return loaded.load(family, folder, target, precision.choose(target), preset)
+        other = families.beside(model)
+        beside = find_checkpoint(other) if other else None
+        return loaded.load(family, folder, target, precision.choose(target), preset, beside)
 
 
 def _device(name: str | None) -> torch.device:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from models import pictures
+from models import families, pictures
 from models.company import Company
 from models.compiling import compile_blocks, warm_up
 from models.families.loaded import FamilyPipeline
@@ -66,7 +66,7 @@ class Workshop:
     draining: threading.Event = field(default_factory=threading.Event)
     states: Recent[tuple[str, str], bytes] = field(default_factory=lambda: Recent(STATES_BYTES, len, STATES_S))
     _turns: threading.Lock = field(default_factory=threading.Lock)
-    _pipelines: Recent[str, Networks] = field(default_factory=lambda: Recent(MODELS))
+    _pipelines: Recent[tuple[str, ...], Networks] = field(default_factory=lambda: Recent(MODELS))
     _sources: Recent[str, Source] = field(default_factory=lambda: Recent(SYSTEMS))
     _recipes: Recent[Generation, Recipe] = field(default_factory=lambda: Recent(RECIPES))
 
@@ -140,7 +140,8 @@ class Workshop:
             return np.stack(list(islice(media.frames(Path(file.name)), generation.num_frames)))
 
     def _pipeline(self, model: Model) -> Networks:
-        return self._pipelines.get_or(model.checkpoint, lambda: load(model, self.settings))
+        key = (model.checkpoint, model.family, families.beside(model))
+        return self._pipelines.get_or(key, lambda: load(model, self.settings))
 
     def _load(self, model: Model, systems: Collection[str]) -> dict[str, Source]:
         """What draws beside the model's own networks."""

@@ -35,3 +35,8 @@ def of(model: Model) -> Family:
         said = f"{model.name} is of the family {model.family}; there is {listed(sorted(families))}."
         raise CatalogError("unknown_family", "model", said)
     return families[model.family]
+
+
+def beside(model: Model) -> str:
+    """The other checkpoint that a model's options name, which is loaded with its own; empty where none is."""
+    return str(dict(model.options).get(of(model).beside, "")) if model.family else ""

@@ -46,7 +46,7 @@ class Habits:
     """How the models of a kind are asked, as they were released.
 
     chunk_frames: of the first chunk; new_frames: that each later one adds. side_of: what both sides of a frame are a
-    multiple of, in pixels. negative_prompt: where a request has none.
+    multiple of, in pixels. negative_prompt: where a request has none. inputs: where they are not the family's.
     """
 
     fps: int
@@ -58,6 +58,7 @@ class Habits:
     side_of: int = 16
     max_guidance_scale: float = 30.0
     negative_prompt: str = ""
+    inputs: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ class Family:
 
     stream: what makes the chunks of one video, from the loaded pipeline and the brief. load: what loads a checkpoint
     that diffusers alone does not, from its folder or Hub id, `device` and `dtypes` (by component, or `default`).
-    refuse: what of a checkpoint cannot be done, as a sentence; None where all of it can.
+    refuse: what of a checkpoint cannot be done, as a sentence; None where all of it can. beside: the option that names
+    another checkpoint, folder or Hub id, which is loaded whole and stands in the pipeline as `beside`.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Family:
     options: Mapping[str, Option] = field(default_factory=dict)
     load: Callable[..., Any] | None = None
     refuse: Callable[[Facts], str | None] = lambda facts: None
+    beside: str = ""
 
     def describe(
         self,
@@ -116,7 +119,7 @@ class Family:
             licence=licence or self.licence,
             checkpoint=weights,
             family=self.name,
-            given=self.inputs,
+            given=self.inputs if habits.inputs is None else habits.inputs,
             options=tuple(chosen.items()),
             streamer=OWN,
             fps=habits.fps,

@@ -44,21 +44,37 @@ class FamilyPipeline:
 
 
 def load(
-    family: Family, folder: str, device: torch.device, numbers: Precision, memory: Preset
+    family: Family,
+    folder: str,
+    device: torch.device,
+    numbers: Precision,
+    memory: Preset,
+    beside: str | None = None,
 ) -> FamilyPipeline:  # by `models.loading`, which turns what is raised into a `CheckpointError`
-    """A checkpoint's networks on the device. Safetensors only; no code from a checkpoint is run."""
+    """A checkpoint's networks on the device. Safetensors only; no code from a checkpoint is run.
+
+    beside: another checkpoint, folder or Hub id, which the family's streamers find as the pipeline's `beside`.
+    """
     dtypes = {"default": numbers.networks} | dict.fromkeys(VAES, numbers.vae)
     if family.load is not None:
         return FamilyPipeline(family, family.load(folder, device=device, dtypes=dtypes), device, memory, numbers)
-    pipeline = DiffusionPipeline.from_pretrained(folder, dtype=dtypes, use_safetensors=True)
+    pipeline = _placed(folder, dtypes, memory, device)
     if type(pipeline).__name__ not in family.pipelines:
         said = (
             f"{folder} is a {type(pipeline).__name__}, and {family.name} streams {', '.join(sorted(family.pipelines))}."
         )
         raise CheckpointError(said)
+    if beside is not None:
+        pipeline.beside = _placed(beside, dtypes, memory, device)
+    return FamilyPipeline(family, pipeline, device, memory, numbers)
+
+
+def _placed(folder: str, dtypes: dict[str, torch.dtype], memory: Preset, device: torch.device) -> Any:
+    """A pipeline of diffusers, where its networks compute."""
+    pipeline = DiffusionPipeline.from_pretrained(folder, dtype=dtypes, use_safetensors=True)
     for part in pipeline.components.values():
         if isinstance(part, nn.Module):
             part.eval().requires_grad_(False)
     pipeline.set_progress_bar_config(disable=True)
     placement.place_beside(pipeline, memory, device)
-    return FamilyPipeline(family, pipeline, device, memory, numbers)
+    return pipeline

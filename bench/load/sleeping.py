@@ -27,6 +27,8 @@ STATE = bytes(64 << 10)  # as large as one of the bundled model's
 class Sleep:
     """The recipe of a video: frames of one colour, after the time that they would take."""
 
+    is_shared = True
+
     def __init__(self, made: Generation):
         self._made, self._model = made, made.recipe()
 

@@ -35,6 +35,8 @@ class DrawnRecipe:
     first.
     """
 
+    is_shared = True
+
     def __init__(self, generation: Generation, before: Callable[[Unit], None]):
         self._made, self._before = generation, before
 

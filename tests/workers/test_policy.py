@@ -33,6 +33,8 @@ PLUGIN = "tests.support.frame_classifier"
 class ColouredRecipe:
     """Grey pictures; red ones in the unit that is named so."""
 
+    is_shared = True
+
     def __init__(self, red: str):
         self._red = red
 

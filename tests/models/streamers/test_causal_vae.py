@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 
 from models import state
 from models.streamers import causal_vae
@@ -38,6 +39,14 @@ def attributes(vae):
     return {name: value for name, value in vars(vae).items() if not name.startswith(("_modules", "_parameters"))}
 
 
+def longing(vae):
+    """The VAE with every convolution's eye on the earliest frame that it sees, so that none goes unnoticed."""
+    for part in vae.decoder.modules():
+        if isinstance(part, WanCausalConv3d) and part.kernel_size[0] > 1:
+            part.weight.data[:, :, 0] *= 4
+    return vae
+
+
 def test_pieces_with_the_features_handed_over_are_one_decode(vae, latents, whole):
     before, frames = None, []
     for piece in latents.split(CUTS, dim=2):
@@ -51,14 +60,14 @@ def test_pieces_with_the_features_handed_over_are_one_decode(vae, latents, whole
 def test_a_piece_after_as_many_latents_as_the_decoder_looks_back_at_is_the_same_and_with_one_less_it_is_not(vae):
     far = causal_vae.looks_back(vae)
     latents = torch.randn(1, 4, far + 6, 4, 6, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    vae = wan_vae(**KINDS["wan-2.2" if vae.config.is_residual else "wan-2.1"]).double()
+    vae = longing(wan_vae(**KINDS["wan-2.2" if vae.config.is_residual else "wan-2.1"])).double()
     last = causal_vae.alone(vae, latents)[:, :, -8:]
     differences = []
     for seen in (far, far - 1, 4):
         made, _ = causal_vae.decode(vae, latents[:, :, -2 - seen :], skip=seen)
         differences.append(float((made - last).abs().max()))
     exact, nearly, short = differences
-    assert exact < 1e-12 < nearly < short
+    assert exact < 1e-6 and 1e-5 < nearly < short
 
 
 def test_the_features_stay_as_large_as_they_are(vae, latents):

@@ -39,7 +39,7 @@ class Plan:
     """Which latent is where at which step.
 
     levels: the timestep of each latent, int64 [steps, F]; 0 of one that is known. moves: whether it takes that step,
-    bool [steps, F]. together: spans of latents that do the same at every step.
+    bool [steps, F]. together: spans of latents that do the same at every step; what is known is in none of them.
     """
 
     levels: Tensor
@@ -145,8 +145,7 @@ class SkyReelsV2:
         levels, _, moves, _ = self._pipeline.generate_timestep_matrix(
             count, scheduler.timesteps, count, self._options["ar_step"], fixed, block
         )
-        levels, moves = levels.clone(), moves.clone()
-        levels[:, :fixed], moves[:, :fixed] = 0, False
+        levels[:, :fixed] = 0
         ways = [(levels[:, i].tolist(), moves[:, i].tolist()) for i in range(count)]
         ends = [*(i for i in range(fixed + 1, count) if ways[i] != ways[i - 1]), count]
         together = tuple(slice(start, end) for start, end in zip([fixed, *ends[:-1]], ends, strict=True))

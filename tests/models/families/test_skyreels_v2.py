@@ -111,12 +111,16 @@ def test_chunk_by_chunk_after_a_picture_equals_the_pipeline_in_one_call(pipeline
     assert np.abs(ours - theirs).max() < 1e-4 and theirs.std() > 0.01
 
 
-def test_a_picture_stays_what_it_is_in_blocks_too(pipeline, model_of):
-    model = model_of(causal_block_size=2, ar_step=1)
+@pytest.mark.parametrize("level", [0, 20])
+def test_a_picture_stays_what_it_is_in_blocks_too(pipeline, model_of, monkeypatch, level):
+    told, whole = set(), pipeline.transformer.forward
+    listening = lambda x, levels, *a, **k: told.update(levels[:, 0].tolist()) or whole(x, levels, *a, **k)  # noqa: E731
+    monkeypatch.setattr(pipeline.transformer, "forward", listening)
+    model = model_of(causal_block_size=2, ar_step=1, addnoise_condition=level)
     brief = streamed.brief(model, image=streamed.picture(1))
     _, left = SkyReelsV2(pipeline, brief).begin(ignore)
     shown = causal_vae.encode(pipeline.vae, causal_vae.picture(brief.request.image, 32, 48))
-    assert torch.equal(left["latents"][:, :, -4:-3], shown)
+    assert torch.equal(left["latents"][:, :, -4:-3], shown) and told == {level}
 
 
 @pytest.mark.parametrize("way", ["together", "with-features"])

@@ -16,11 +16,11 @@ import transformers.utils.logging
 
 from models import families
 from models.catalog import MODELS
-from models.families import loaded
-from models.families.loaded import FamilyPipeline
 from models.memory import budget, placement, precision, presets, shadow
 from models.memory.stages import Work
 from models.model import CheckpointError, Model, Size
+from models.streamers import family as of_family
+from models.streamers.family import FamilyPipeline
 from models.streaming_t2v.pipeline import StreamingPipeline
 
 BUNDLED = Path(__file__).parent / "checkpoints"
@@ -71,7 +71,7 @@ def load_model(
     with _refusing(path):
         other = families.beside(model)
         beside = find_checkpoint(other) if other else None
-        return loaded.load(family, folder, target, precision.choose(target), preset, beside)
+        return of_family.load(family, folder, target, precision.choose(target), preset, beside)
 
 
 def _device(name: str | None) -> torch.device:

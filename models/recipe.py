@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from models import limits, state, systems, units
-from models.families.loaded import FamilyPipeline
 from models.first_chunk.source import Source
 from models.make_a_video.between import Between
 from models.make_a_video.upscaling import TWICE, Upscaler
@@ -23,6 +22,7 @@ from models.model import CatalogError, CheckpointError, Model
 from models.refinement.betas import BetaSchedule, levels_of
 from models.refinement.refiner import Refiner, RefinerSettings, Text
 from models.request import Brief, VideoRequest
+from models.streamers.family import FamilyPipeline
 from models.streamers.streamer import State
 from models.streaming_t2v.pipeline import StreamingPipeline
 from models.streaming_t2v.sampler import OnStep, ignore

@@ -22,7 +22,6 @@ import numpy as np
 from models import families, pictures
 from models.company import Company
 from models.compiling import compile_blocks, warm_up
-from models.families.loaded import FamilyPipeline
 from models.first_chunk.source import Source
 from models.loading import load_model
 from models.memory.presets import LARGE
@@ -30,6 +29,7 @@ from models.memory.stages import Work
 from models.model import CheckpointError, Model
 from models.recipe import Recipe
 from models.request import RefineOptions, VideoRequest
+from models.streamers.family import FamilyPipeline
 from models.streaming_t2v.pipeline import StreamingPipeline
 from models.turbo import Turbo
 from models.units import Unit

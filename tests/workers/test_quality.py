@@ -21,6 +21,8 @@ from workers.render import render_next
 class Steps:
     """Grey frames: two levels brighter from frame to frame, ten where a chunk begins."""
 
+    is_shared = True
+
     def run(self, unit: Unit, states: Mapping[str, bytes], on_step: OnStep) -> UnitResult:
         numbers = np.arange(unit.first_frame, unit.first_frame + unit.num_frames)
         greys = 20 + 2 * numbers + 8 * np.maximum(0, numbers // 8 - 1)

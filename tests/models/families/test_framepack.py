@@ -12,12 +12,12 @@ from diffusers import HunyuanVideoFramepackPipeline
 from PIL import Image
 
 from models import noise, pixels, state, units
-from models.families import loaded
 from models.families.family import Facts
 from models.families.framepack import FAMILY
 from models.memory import precision, presets
 from models.model import CatalogError
 from models.request import Brief, default_request
+from models.streamers import family as loaded
 from models.streaming_t2v.sampler import ignore
 from tests.support.tiny import framepack as tiny
 

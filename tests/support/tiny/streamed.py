@@ -12,11 +12,11 @@ import torch
 
 from longtake.checkpoints import stranger
 from models import state
-from models.families import loaded
 from models.families.family import Family, Option
 from models.memory import precision, presets
 from models.model import Model, Size
 from models.request import Brief, default_request
+from models.streamers import family as loaded
 from models.streamers.streamer import ChunkStreamer, State
 from models.streaming_t2v.sampler import OnStep, ignore
 from models.units import Stage, Unit

@@ -179,7 +179,7 @@ def recognised(facts: Facts, place: str, asked: str | None) -> Family:
         said = f"There is no family '{asked}'; there is {listed(sorted(known))}."
         raise CatalogError("unknown_family", "family", said)
     fitting = [family for family in known.values() if facts.pipeline in family.pipelines]
-    fitting = [family for family in fitting if asked in (None, family.name)]
+    fitting = [family for family in fitting if asked == family.name or (asked is None and not family.is_named)]
     if not fitting:
         streamed = sorted({pipeline for family in known.values() for pipeline in family.pipelines})
         said = f"{place} is a {facts.pipeline}, which no family streams; streamed are {listed(streamed)}."

@@ -73,6 +73,7 @@ class Family:
     that diffusers alone does not, from its folder or Hub id, `device` and `dtypes` (by component, or `default`).
     refuse: what of a checkpoint cannot be done, as a sentence; None where all of it can. beside: the option that names
     another checkpoint, folder or Hub id, which is loaded whole and stands in the pipeline as `beside`.
+    is_named: its checkpoints look like those of others, so that whoever adds one must name the family.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Family:
     load: Callable[..., Any] | None = None
     refuse: Callable[[Facts], str | None] = lambda facts: None
     beside: str = ""
+    is_named: bool = False
 
     def describe(
         self,

@@ -37,6 +37,7 @@ class Studio:
         }
         for name, family in FAMILIES.items():
             options = [f"--set={option}={value}" for option, value in family.OPTIONS.items()]
+            options += [f"--family={family.FAMILY}"] if hasattr(family, "FAMILY") else []
             asked = ["models", "add", str(family.build(folder / name)), "--size", str(family.SIZE), *options]
             told = CliRunner().invoke(main, asked, env=environment)
             assert told.exit_code == 0, told.output

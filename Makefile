@@ -6,7 +6,7 @@ READY  := .venv/.ready
 S3     := .cache/s3-server/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test faults lint fmt train bench bench-gpu bench-api bench-company bench-published bench-length bench-scaling bench-capacity soak screenshots s3-server lock clean
+.PHONY: help setup demo serve test faults lint fmt train bench bench-gpu bench-api bench-company bench-published bench-length bench-scaling bench-capacity bench-families soak screenshots s3-server lock clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -66,6 +66,9 @@ bench-length: setup ## What a frame costs, and what memory a video, of 120, 240 
 
 bench-scaling: setup ## How much sooner two and four workers make one long video, and what the scheduler takes (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.scaling
+
+bench-families: setup ## Whether a long video costs a family of models more than a short one (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.families
 
 bench-capacity: setup ## How many workers a load needs, by simulating a day of it (minutes)
 	$(BIN)/python -m bench.capacity

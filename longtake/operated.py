@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import click
 
 from longtake import valkey
-from service import additions
 from service.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -26,7 +25,6 @@ def data_option(command: Command) -> Command:
 
 def settings_of(data: Path | None) -> Settings:
     settings = Settings()
-    additions.settle(settings)
     if data is None:
         return settings
     server = valkey.running(data / "valkey")

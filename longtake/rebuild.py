@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from longtake.operated import data_option, settings_of
+from service import additions
 from service.database import connect
 from service.ledger import Ledger
 from service.objects import open_objects
@@ -29,6 +30,7 @@ def rebuild(data: Path | None, quiet: bool) -> None:
       longtake rebuild --data data --quiet
     """
     settings = settings_of(data)
+    additions.settle(settings)
     ledger, counts = Ledger(connect(settings), settings, open_objects(settings)), Counter[str]()
     for outcome, job in ledger.rebuild():
         counts[outcome] += job is not None

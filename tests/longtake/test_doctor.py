@@ -10,8 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from longtake.command import main
+from models import catalog, families
+from models.families.family import Facts
 from models.loading import BUNDLED
+from service import additions
 from tests.support.servers import Valkey, free_port
+from tests.support.tiny import drift
 from workers import certificate
 
 Ask = Callable[..., Result]
@@ -104,6 +108,24 @@ def test_a_machine_for_the_api_alone_lacks_no_worker(ask: Ask, monkeypatch: pyte
     told = ask()
     assert told.exit_code == 0, told.output
     assert told.stdout.count("the parts of a worker are not installed") == 2
+
+
+def test_models_that_were_added_are_looked_for_and_their_family_too(ask: Ask, tmp_path: Path) -> None:
+    family = {"families_dir": str(drift.write_family(tmp_path / "families"))}
+    added = tmp_path / "models.json"
+    checkpoint, found = drift.build(tmp_path / "drifting"), Facts({"_class_name": "DriftPipeline"})
+    families.look_in(Path(family["families_dir"]))
+    additions.write(added, [families.known()["drift"].describe("drifting", str(checkpoint), found)])
+    told = ask(models_file=str(added), **family)
+    assert f"drifting: {checkpoint}" in told.stdout and ", drifting can be asked for" in told.stdout
+    (checkpoint / "model_index.json").unlink()
+    gone = ask(models_file=str(added), **family)
+    assert gone.exit_code == 1 and "holds no model_index.json" in gone.stdout
+    strange = ask(models_file=str(added))
+    assert strange.exit_code == 1 and "drifting is of the family drift" in strange.stdout
+    assert "longtake models add" in strange.stdout
+    families.look_in(None)
+    catalog.enter([])
 
 
 def test_another_folder_s_weights_are_named(ask: Ask) -> None:

@@ -145,13 +145,16 @@ def add(place: str, name: str | None, family_name: str | None, sizes: Sequence[s
     settings = WorkerSettings()
     found = stranger.look_at(place)
     family = recognised(found.facts, place, family_name)
+    chosen = dict(_option(family, option) for option in options)
+    if chosen.get(family.beside):
+        chosen[family.beside] = stranger.look_at(str(chosen[family.beside])).place
     model = family.describe(
-        name or Path(found.place).name.lower(),
+        name or Path(found.place).name.partition("@")[0].lower(),
         found.place,
         found.facts,
         sizes=tuple(_size(size) for size in sizes),
         licence=found.licence,
-        **dict(_option(family, option) for option in options),
+        **chosen,
     )
     others = [other for other in additions.read(settings.added_models) if other.name != model.name]
     catalog.enter([*others, model])

@@ -23,8 +23,8 @@ CONFIGS = ("config.json", "scheduler_config.json", "tokenizer_config.json", "pre
 
 @dataclass(frozen=True)
 class Stranger:
-    """place: an absolute folder or a Hub id. weights_bytes: of each component's weights as they are stored. licence: as
-    the checkpoint's card says; empty where it does not.
+    """place: an absolute folder, or a Hub id with the revision that was looked at. weights_bytes: of each component's
+    weights as they are stored. licence: as the checkpoint's card says; empty where it does not.
     """
 
     place: str
@@ -35,16 +35,16 @@ class Stranger:
 
 @dataclass(frozen=True)
 class _Files:
-    """What there is, by names from the root, with sizes in bytes; and how one is read."""
+    """What there is at a place, by names from the root, with sizes in bytes; and how one is read."""
 
+    place: str
     sizes: Mapping[str, int]
     read: Callable[[str], str]
 
 
 def look_at(place: str) -> Stranger:
     """What a folder or Hub id holds. Raises `CheckpointError`: nothing there, code to be run, or pickles only."""
-    is_folder = Path(place).is_dir()
-    files = _of_folder(Path(place)) if is_folder else _of_hub(place)
+    files = _of_folder(Path(place)) if Path(place).is_dir() else _of_hub(place)
     if INDEX not in files.sizes:
         raise CheckpointError(f"{place} holds no {INDEX}, so it is no checkpoint in diffusers layout.")
     if code := sorted(name for name in files.sizes if name.endswith((".py", ".pyc", ".so"))):
@@ -55,7 +55,7 @@ def look_at(place: str) -> Stranger:
     configs = {name: _config(files, name, place) for name in parts}
     weights = {name: _weights(files, name, place) for name in parts}
     return Stranger(
-        place=str(Path(place).absolute()) if is_folder else place,
+        place=files.place,
         facts=Facts(index, configs),
         licence=_licence(files),
         weights_bytes={name: size for name, size in weights.items() if size},
@@ -116,18 +116,19 @@ def _json(files: _Files, name: str, place: str) -> dict[str, Any]:
 
 def _of_folder(folder: Path) -> _Files:
     sizes = {str(file.relative_to(folder)): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
-    return _Files(sizes, lambda name: (folder / name).read_text(errors="replace"))
+    return _Files(str(folder.absolute()), sizes, lambda name: (folder / name).read_text(errors="replace"))
 
 
-def _of_hub(name: str) -> _Files:
-    """Of the revision that is the newest now."""
+def _of_hub(place: str) -> _Files:
+    """Of the revision that is named, else of the newest one: what is uploaded later was not looked at."""
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    name, _, revision = place.partition("@")
     if name.count("/") != 1:
         raise CheckpointError(f"There is no folder '{name}', and a Hub id is OWNER/NAME.")
     try:
-        about = HfApi().model_info(name, files_metadata=True)
+        about = HfApi().model_info(name, revision=revision or None, files_metadata=True)
     except HFValidationError as error:
         raise CheckpointError(f"{name} is neither a folder nor a Hub id: {error}") from error
     except (HfHubHTTPError, OSError) as error:
@@ -136,4 +137,4 @@ def _of_hub(name: str) -> _Files:
     def read(file: str) -> str:
         return Path(hf_hub_download(name, file, revision=about.sha)).read_text(errors="replace")
 
-    return _Files({file.rfilename: file.size or 0 for file in about.siblings or ()}, read)
+    return _Files(f"{name}@{about.sha}", {file.rfilename: file.size or 0 for file in about.siblings or ()}, read)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -70,8 +71,9 @@ def load(
 
 
 def _placed(folder: str, dtypes: dict[str, torch.dtype], memory: Preset, device: torch.device) -> Any:
-    """A pipeline of diffusers, where its networks compute."""
-    pipeline = DiffusionPipeline.from_pretrained(folder, dtype=dtypes, use_safetensors=True)
+    """A pipeline of diffusers, where its networks compute. folder: or OWNER/NAME@REVISION on the Hub."""
+    name, _, revision = (folder, "", "") if Path(folder).is_dir() else folder.partition("@")
+    pipeline = DiffusionPipeline.from_pretrained(name, revision=revision or None, dtype=dtypes, use_safetensors=True)
     for part in pipeline.components.values():
         if isinstance(part, nn.Module):
             part.eval().requires_grad_(False)

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
 from safetensors.torch import save_file
 
 from longtake.command import main
 from models import catalog, families
-from tests.support.hub import hub
-from tests.support.tiny import drift
+from tests.support.hub import SHA, hub
+from tests.support.tiny import drift, last_frame
 
 
 @pytest.fixture
@@ -85,9 +86,37 @@ def test_of_a_hub_id_texts_are_fetched_and_no_weights(here, checkpoint, tmp_path
         assert "bsd-3-clause" in told.stdout and "0.01 GB" in told.stdout
         assert set(fetched) == {"model_index.json", "config.json", "README.md"}
         entry = json.loads(Path(here["LONGTAKE_MODELS_FILE"]).read_text())["models"][0]
-        assert entry["checkpoint"] == "somebody/Drifting-1B" and entry["licence"] == "bsd-3-clause"
+        assert entry["name"] == "drifting-1b" and entry["licence"] == "bsd-3-clause"
+        assert entry["checkpoint"] == f"somebody/Drifting-1B@{SHA}"  # what is uploaded later was not looked at
         absent = subprocess.run([*add, "somebody/else"], env=own, capture_output=True, text=True)
         assert absent.returncode == 1 and "The Hub does not tell of somebody/else" in absent.stderr
+
+
+def test_a_model_on_the_hub_is_fetched_without_pickles_and_makes_videos(here, tmp_path):
+    """Of the revision that was looked at; and what stands beside it is looked at too."""
+    weights = last_frame.build(tmp_path / "hub/somebody/Wan-Tiny")
+    (weights / "transformer/diffusion_pytorch_model.bin").write_bytes(b"a pickle")
+    with hub(tmp_path / "hub") as (address, fetched):
+        own = {
+            **os.environ,
+            **here,
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(tmp_path / "cache"),
+            "NO_PROXY": "127.0.0.1",
+        }
+
+        def longtake(*words: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run([sys.executable, "-m", "longtake", *words], env=own, capture_output=True, text=True)
+
+        options = [f"--set={name}={value}" for name, value in last_frame.OPTIONS.items()]
+        added = longtake("models", "add", "somebody/Wan-Tiny", "--size", str(last_frame.SIZE), *options)
+        assert added.returncode == 0, added.stderr
+        Image.new("RGB", (64, 48), "red").save(tmp_path / "red.png")
+        asked = ("--image", str(tmp_path / "red.png"), "--frames", "6", "--steps", "1", "-o", str(tmp_path / "red.mp4"))
+        made = longtake("generate", "a boat", "--model", "wan-tiny", *asked)
+        assert made.returncode == 0, made.stderr
+        assert (tmp_path / "red.mp4").stat().st_size > 500
+        assert not [name for name in fetched if name.endswith(".bin")]
 
 
 def code(folder: Path) -> None:

@@ -22,7 +22,8 @@ def hub(folder: Path) -> Iterator[tuple[str, list[str]]]:
         def do_GET(self) -> None:
             kind, _, rest = self.path.partition("?")[0].removeprefix("/").partition("/")
             if kind == "api":
-                self._about(folder / rest.removeprefix("models/").partition("/revision")[0])
+                owner, name, *what = *rest.removeprefix("models/").split("/"), ""
+                (self._tree if "tree" in what else self._about)(folder / owner / name)
             else:
                 name, _, file = f"{kind}/{rest}".partition("/resolve/")
                 self._file(folder / name / file.partition("/")[2])
@@ -38,11 +39,19 @@ def hub(folder: Path) -> Iterator[tuple[str, list[str]]]:
             about = {"id": name, "modelId": name, "sha": SHA, "siblings": siblings, "tags": [], "downloads": 0}
             self._answer(200, json.dumps(about).encode(), {"Content-Type": "application/json"})
 
+        def _tree(self, model: Path) -> None:
+            files = [file for file in sorted(model.rglob("*")) if file.is_file()]
+            listed = [
+                {"type": "file", "path": str(file.relative_to(model)), "size": file.stat().st_size, "oid": digest(file)}
+                for file in files
+            ]
+            self._answer(200, json.dumps(listed).encode(), {"Content-Type": "application/json"})
+
         def _file(self, file: Path) -> None:
             if self.command == "GET":
                 fetched.append(file.name)
             body = file.read_bytes()
-            self._answer(200, body, {"ETag": f'"{hashlib.sha1(body).hexdigest()}"', "X-Repo-Commit": SHA})
+            self._answer(200, body, {"ETag": f'"{digest(file)}"', "X-Repo-Commit": SHA})
 
         def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
             self.send_response(status)
@@ -62,3 +71,7 @@ def hub(folder: Path) -> Iterator[tuple[str, list[str]]]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha1(file.read_bytes()).hexdigest()

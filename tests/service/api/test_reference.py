@@ -76,10 +76,14 @@ def words(node: ast.expr | None) -> set[str]:
     return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
 
 
+#: Of the file of added models, with which a process does not start.
+AT_START = {"unreadable_models", "name_taken"}
+
+
 def answered() -> set[tuple[str, int, bool]]:
     """Code, status and whether trying again may help, of everything that a client may be answered."""
     classes = set(kinds()) - NEVER_TOLD - ONLY_OF_VIDEOS
-    exact = exact_codes("service/**/*.py", "models/catalog.py", "models/limits.py", "models/pictures.py")
+    exact = exact_codes("service/**/*.py", "models/catalog.py", "models/limits.py", "models/pictures.py") - AT_START
     of_requests = {(code, InvalidRequest.status, InvalidRequest.retryable) for code in exact}
     return {(kind.code, kind.status, kind.retryable) for kind in classes} | of_requests | OF_THE_FRAMEWORK
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
-from models import catalog
+from models import catalog, imports
 from tests.support import s3
 from tests.support.s3 import S3Server
 from tests.support.servers import Valkey
@@ -16,6 +16,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults", "the experiments of tests/faults")
     group.addoption("--seeds", type=int, default=3, help="how often each is made")
     group.addoption("--jobs", type=int, default=12, help="videos that are ordered in each that orders many")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Every test module is imported here, in every process of the run."""
+    with imports.that_stay():
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from billiard.process import active_children
 from celery import current_app, shared_task, signals
 from prometheus_client import Gauge, start_http_server
 
-from models import catalog
+from models import catalog, imports
 from service import queue, tracing
 from service.errors import StoreUnavailable
 from workers import journal as journal  # connects the logging
@@ -55,9 +55,11 @@ def render() -> None:
 
 def open_shop(**_: Any) -> None:
     """In the child: settings, connections, figures, and the first model in the background."""
-    import torch
+    with imports.that_stay():
+        import torch
 
-    from workers.workshop import Workshop
+        import workers.render  # noqa: F401 - or the first message would wait for it
+        from workers.workshop import Workshop
 
     settings = WorkerSettings()
     tracing.configure(settings, "render")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from copy import copy
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,19 @@ def source(system: str) -> Source:
 @cache
 def pipeline(runs: Path, stage: str | None, model: str = catalog.DEFAULT_MODEL) -> StreamingPipeline:
     """A bundled pipeline, with the network of a row in place of its own; loaded once a process."""
-    made = load_pipeline(model, device="cpu", dtype=torch.float32)
-    if stage is not None:
-        folder = runs / stage / catalog.DEFAULT_MODEL
-        cam = ConditionalAttentionModule.from_pretrained(folder / "cam") if (folder / "cam").is_dir() else None
-        unet = StreamingUNet3D.from_pretrained(folder / "unet")
-        for part in filter(None, (unet, cam)):
-            part.eval().requires_grad_(False)
-        made.register_modules(unet=unet, cam=cam)
+    if stage is None:
+        return bundled(model)
+    folder = runs / stage / catalog.DEFAULT_MODEL
+    cam = ConditionalAttentionModule.from_pretrained(folder / "cam") if (folder / "cam").is_dir() else None
+    unet = StreamingUNet3D.from_pretrained(folder / "unet")
+    for part in filter(None, (unet, cam)):
+        part.eval().requires_grad_(False)
+    made = copy(bundled(model))  # with all but these in common
+    made.register_modules(unet=unet, cam=cam)
     return made
+
+
+@cache
+def bundled(model: str) -> StreamingPipeline:
+    """As it comes with Longtake, whatever the folder of the runs; loaded once a process."""
+    return load_pipeline(model, device="cpu", dtype=torch.float32)

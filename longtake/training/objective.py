@@ -6,13 +6,14 @@ Knows nothing of what the network is shown besides.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from models.streaming_t2v.text import EncodedText
+if TYPE_CHECKING:  # the loop is without diffusers, and each of its processes starts sooner
+    from models.streaming_t2v.text import EncodedText
 
 
 def denoising_loss(

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 API, WORKER = (stages(ROOT / f"docker/{name}.Dockerfile") for name in ("api", "worker"))
 USERS = {"api": "api", "render": "worker", "deliver": "courier"}  # process -> user of Redis
 TORCH = "import torch"
+CHECK_S = 1.0  # between two health checks, of which each is a process: engines take ten times as long
 
 
 @pytest.fixture(scope="session")
@@ -164,7 +166,12 @@ class Composed:
 
     def await_health(self, name: str) -> None:
         process = self.processes[name]
-        until(lambda: self.healthy(name) or process.popen.poll() is not None, f"a healthy {name}", 180)
+
+        def told() -> bool:
+            time.sleep(CHECK_S)
+            return self.healthy(name) or process.popen.poll() is not None
+
+        until(told, f"a healthy {name}", 180)
         assert self.healthy(name), process.log.read_text()[-4000:]
 
     def close(self) -> None:

@@ -81,6 +81,15 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
             served.stop()
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One for the tests from here on. The last of them kills it."""
+    served = Served(tmp_path_factory.mktemp("served"), LONGTAKE_BOOTSTRAP_KEY=KEY)
+    yield served
+    if served.popen.poll() is None:
+        served.stop()
+
+
 def gone(processes: list[psutil.Process]) -> bool:
     return not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
@@ -104,8 +113,7 @@ def test_it_stops_cleanly_and_goes_on_with_what_was_in_work(serve: Callable[...,
     assert again.stop() == 0
 
 
-def test_what_it_makes_is_signed_with_a_certificate_of_its_own(serve: Callable[..., Served]) -> None:
-    served = serve()
+def test_what_it_makes_is_signed_with_a_certificate_of_its_own(served: Served) -> None:
     order = {"prompt": PROMPT, "num_frames": 16, "steps": 1, "refine": False}
     video = served.call("POST", "/v1/videos", json=order).json()["id"]
     until(lambda: served.status(video) == "completed", "the end")
@@ -120,8 +128,17 @@ def test_what_it_makes_is_signed_with_a_certificate_of_its_own(serve: Callable[.
     assert all(secret not in log.read_text() for log in logs)
 
 
-def test_it_is_not_brought_down_by_a_child_that_dies(serve: Callable[..., Served]) -> None:
-    served = serve(LONGTAKE_BOOTSTRAP_KEY=KEY)
+def test_a_start_that_cannot_be_is_refused_in_one_sentence(served: Served, tmp_path: Path) -> None:
+    folder, port = served.data.parent, served.url.rsplit(":", 1)[1]
+    same_folder = Served(folder)
+    same_port = Served(folder, "--data", str(tmp_path / "other"), "--port", port)
+    assert (same_folder.popen.wait(30), same_port.popen.wait(30)) == (1, 1)
+    said = (folder / "serve.log").read_text()
+    assert "Another `longtake serve` runs on" in said
+    assert f"Port {port} of 127.0.0.1 is in use" in said
+
+
+def test_it_is_not_brought_down_by_a_child_that_dies(served: Served) -> None:
     assert served.key == KEY
     named = {" ".join(child.cmdline()): child for child in served.family()}
     for name, child in named.items():
@@ -136,23 +153,12 @@ def test_it_is_not_brought_down_by_a_child_that_dies(serve: Callable[..., Served
             return False
 
     until(accepted, "the API")
-    video = served.call("GET", "/v1/videos").json()["data"][0]["id"]
+    video = served.call("GET", "/v1/videos").json()["data"][0]["id"]  # the newest
     until(lambda: served.status(video) == "completed", "the end")
 
 
-def test_nothing_outlives_a_supervisor_that_is_killed(serve: Callable[..., Served]) -> None:
-    served = serve()
+def test_nothing_outlives_a_supervisor_that_is_killed(served: Served) -> None:
     family = served.family()
     assert len(family) >= 5
     served.stop(signal.SIGKILL)
     until(lambda: gone(family), "the end of every process", 30.0)
-
-
-def test_a_start_that_cannot_be_is_refused_in_one_sentence(serve: Callable[..., Served], tmp_path: Path) -> None:
-    port = serve().url.rsplit(":", 1)[1]
-    same_folder = serve()
-    same_port = serve("--data", str(tmp_path / "other"), "--port", port)
-    assert (same_folder.popen.wait(30), same_port.popen.wait(30)) == (1, 1)
-    said = (tmp_path / "serve.log").read_text()
-    assert "Another `longtake serve` runs on" in said
-    assert f"Port {port} of 127.0.0.1 is in use" in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -39,19 +40,25 @@ def convert(root: Path, *options: str) -> str:
     return done.output
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The released files, drawn once; not to be touched."""
+    folder = tmp_path_factory.mktemp("files")
+    released.checkpoint(folder / "streaming_t2v.ckpt")
+    released.base(folder / "ms-1.7b")
+    return folder
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    released.checkpoint(tmp_path / "streaming_t2v.ckpt")
-    released.base(tmp_path / "ms-1.7b")
-    return tmp_path
+def root(files: Path, tmp_path: Path) -> Path:
+    """A copy of them to do harm to."""
+    return shutil.copytree(files, tmp_path, dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def converted(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Converted once, in shards."""
-    root = tmp_path_factory.mktemp("released")
-    released.checkpoint(root / "streaming_t2v.ckpt")
-    released.base(root / "ms-1.7b")
+    root = shutil.copytree(files, tmp_path_factory.mktemp("released"), dirs_exist_ok=True)
     assert "10 components in fp32" in convert(root, "--max-shard-size", "1MB")
     return root
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -125,16 +126,23 @@ def test_a_stage_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_p
     assert (tmp_path / "killed" / "slope").read_text() == (tmp_path / "whole" / "slope").read_text()
 
 
-def test_processes_of_a_launcher_learn_what_processes_started_here_learn(tmp_path):
-    learn_steps(functools.partial(LineStage, tmp_path), tmp_path / "here.pt", 20, processes=2)
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory):
+    """What two processes have learned in 30 steps; to be copied, and not gone on with."""
+    folder = tmp_path_factory.mktemp("by-two")
+    learn_steps(functools.partial(LineStage, folder), folder / "line.pt", 30, processes=2)
+    return folder
+
+
+def test_processes_of_a_launcher_learn_what_processes_started_here_learn(by_two, tmp_path):
     (tmp_path / "launched.py").write_text(
         "from functools import partial; from pathlib import Path; from tests.longtake.test_loop import *\n"
-        f"learn_steps(partial(LineStage, Path({str(tmp_path)!r})), Path({str(tmp_path / 'launched.pt')!r}), 20)\n"
+        f"learn_steps(partial(LineStage, Path({str(tmp_path)!r})), Path({str(tmp_path / 'launched.pt')!r}), 30)\n"
     )
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     there = {**os.environ, "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
     subprocess.run([*launch, str(tmp_path / "launched.py")], env=there, check=True, timeout=240)
-    here, launched = weights_of(tmp_path / "here.pt"), weights_of(tmp_path / "launched.pt")
+    here, launched = weights_of(by_two / "line.pt"), weights_of(tmp_path / "launched.pt")
     assert all(torch.equal(here[name], launched[name]) for name in here)
 
 
@@ -168,10 +176,9 @@ def test_what_goes_wrong_in_reading_ahead_is_not_lost():
         next(batches)
 
 
-def test_curves_are_written_for_tensorboard_and_go_on_after_a_stop(tmp_path):
-    build = functools.partial(LineStage, tmp_path)
-    learn_steps(build, tmp_path / "line.pt", 30, processes=2)
-    learn_steps(build, tmp_path / "line.pt", 60)
+def test_curves_are_written_for_tensorboard_and_go_on_after_a_stop(by_two, tmp_path):
+    shutil.copytree(by_two, tmp_path, dirs_exist_ok=True)
+    learn_steps(functools.partial(LineStage, tmp_path), tmp_path / "line.pt", 60)
     assert len(list((tmp_path / "logs" / "line").iterdir())) == 2  # one a sitting: one process writes
     drawn = curves(tmp_path / "logs" / "line")
     assert set(drawn) == {"loss", "rate", "gradient_norm", "steps_per_s", "data_s"}

@@ -33,7 +33,8 @@ def models() -> None:
       longtake models verify streaming-t2v
       longtake models add ./helios --name helios
     """
-    additions.settle(WorkerSettings())
+    if click.get_current_context().invoked_subcommand != "remove":  # which mends what cannot be entered
+        additions.settle(WorkerSettings())
 
 
 @models.command("list")

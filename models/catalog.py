@@ -217,6 +217,7 @@ BUNDLED = (
 )
 MODELS: dict[str, Model] = {model.name: model for model in _ENTRIES}
 OWN_MODELS = frozenset(MODELS)
+_added_weights: set[str] = set()  # where those of added models are, as their entries say
 DEFAULT_MODEL = "tiny-shapes"
 
 
@@ -231,6 +232,8 @@ def enter(added: Iterable[Model]) -> None:
     for name in MODELS.keys() - OWN_MODELS - models.keys():
         del MODELS[name]
     MODELS.update(models)
+    _added_weights.clear()
+    _added_weights.update(model.checkpoint for model in models.values())
 
 
 def offered(placed: Collection[str]) -> dict[str, Model]:
@@ -262,11 +265,7 @@ def editor(name: str | None, models: Mapping[str, Model]) -> Model:
 
 def is_here(weights: str, places: Collection[str]) -> bool:
     """Whether weights of that name come with Longtake, are in one of the settings' places, or an added model's."""
-    return weights in BUNDLED or weights in places or any(model.checkpoint == weights for model in _added())
-
-
-def _added() -> list[Model]:
-    return [model for name, model in MODELS.items() if name not in OWN_MODELS]
+    return weights in BUNDLED or weights in places or weights in _added_weights
 
 
 def placed(model: Model, places: Collection[str]) -> Model:

@@ -23,9 +23,15 @@ _WRITTEN = {field.name: field.default for field in fields(Model) if field.name n
 
 
 def settle(settings: Settings) -> None:
-    """Enter the added models into this process's catalogue. Raises `CatalogError` for a file that cannot be read so."""
+    """Enter the added models into this process's catalogue.
+
+    Raises `CatalogError` for a file that cannot be read so, and for a model whose family is not here.
+    """
     families.look_in(settings.families_dir)
-    catalog.enter(read(settings.added_models))
+    models = read(settings.added_models)
+    for model in models:
+        families.of(model)
+    catalog.enter(models)
 
 
 def read(file: Path) -> list[Model]:
@@ -33,15 +39,12 @@ def read(file: Path) -> list[Model]:
     if not file.is_file():
         return []
     try:
-        models = [_model(entry) for entry in json.loads(file.read_text())["models"]]
+        return [_model(entry) for entry in json.loads(file.read_text())["models"]]
     except (ValueError, KeyError, TypeError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else error
         said = f"{file} is not a file of models as `longtake models add` writes it: {why}."
         raise CatalogError("unreadable_models", "models_file", said) from None
-    for model in models:
-        families.of(model)
-    return models
 
 
 def write(file: Path, models: Iterable[Model]) -> None:

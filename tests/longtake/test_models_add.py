@@ -71,6 +71,14 @@ def test_a_folder_is_described_and_offered_from_then_on(here, checkpoint):
     assert "other has not been added; there is drifting-1b" in models(here, "remove", "other").output
 
 
+def test_a_model_whose_family_is_gone_can_be_removed(here, checkpoint):
+    assert models(here, "add", str(checkpoint)).exit_code == 0
+    gone = here | {"LONGTAKE_FAMILIES_DIR": str(checkpoint)}
+    assert "drifting-1b is of the family drift" in models(gone, "list").output
+    assert models(gone, "remove", "drifting-1b").exit_code == 0
+    assert models(gone, "list").exit_code == 0
+
+
 def test_of_a_hub_id_texts_are_fetched_and_no_weights(here, checkpoint, tmp_path):
     with hub(tmp_path / "hub") as (address, fetched):
         own = {

@@ -11,7 +11,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 from models import state
 from models.streamers import causal_vae
 from tests.support.tiny.streamed import picture
-from tests.support.tiny.wan_vae import wan_vae
+from tests.support.tiny.wan import wan_vae
 
 KINDS = {
     "wan-2.1": {},

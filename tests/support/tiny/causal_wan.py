@@ -9,7 +9,7 @@ from diffusers import UniPCMultistepScheduler, WanPipeline, WanTransformer3DMode
 
 from models.model import Size
 from tests.support.tiny import text
-from tests.support.tiny.wan_vae import CHANNELS, wan_vae
+from tests.support.tiny.wan import TRANSFORMER, wan_vae
 
 SIZE = Size(48, 32)
 OPTIONS = {"latents_per_chunk": 2, "window_latents": 4, "sink_latents": 2}
@@ -20,14 +20,7 @@ def build(folder: Path) -> Path:
     """Write it to `folder`; the same weights every time."""
     torch.manual_seed(0)
     transformer = WanTransformer3DModel(
-        num_attention_heads=2,
-        attention_head_dim=16,
-        in_channels=CHANNELS,
-        out_channels=CHANNELS,
-        text_dim=text.WIDTH,
-        freq_dim=16,
-        ffn_dim=32,
-        num_layers=2,
+        **TRANSFORMER,
         rope_max_seq_len=32,
     ).eval()
     scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0)

@@ -9,7 +9,7 @@ from diffusers import HeliosPipeline, HeliosScheduler, HeliosTransformer3DModel
 
 from models.model import Size
 from tests.support.tiny import text
-from tests.support.tiny.wan_vae import CHANNELS, wan_vae
+from tests.support.tiny.wan import TRANSFORMER, wan_vae
 
 SIZE = Size(48, 32)
 OPTIONS = {"history_sizes": "4,2,1", "latents_per_chunk": 3}
@@ -20,14 +20,7 @@ def build(folder: Path) -> Path:
     torch.manual_seed(0)
     encoder = text.t5(multilingual=True)
     transformer = HeliosTransformer3DModel(
-        num_attention_heads=2,
-        attention_head_dim=16,
-        in_channels=CHANNELS,
-        out_channels=CHANNELS,
-        text_dim=text.WIDTH,
-        freq_dim=16,
-        ffn_dim=32,
-        num_layers=2,
+        **TRANSFORMER,
         rope_dim=(8, 4, 4),
     ).eval()
     scheduler = HeliosScheduler(stages=1, use_dynamic_shifting=True)

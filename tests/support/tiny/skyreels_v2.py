@@ -13,7 +13,7 @@ from diffusers import (
 
 from models.model import Size
 from tests.support.tiny import text
-from tests.support.tiny.wan_vae import CHANNELS, wan_vae
+from tests.support.tiny.wan import TRANSFORMER, wan_vae
 
 SIZE = Size(48, 32)
 OPTIONS = {"base_frames": 13, "overlap_history": 5}
@@ -24,14 +24,7 @@ def build(folder: Path) -> Path:
     torch.manual_seed(0)
     encoder = text.t5(multilingual=True)
     transformer = SkyReelsV2Transformer3DModel(
-        num_attention_heads=2,
-        attention_head_dim=16,
-        in_channels=CHANNELS,
-        out_channels=CHANNELS,
-        text_dim=text.WIDTH,
-        freq_dim=16,
-        ffn_dim=32,
-        num_layers=2,
+        **TRANSFORMER,
         rope_max_seq_len=32,
         inject_sample_info=True,
     ).eval()

@@ -1,4 +1,6 @@
-"""A VAE of the Wan family with few channels: time shortened by 4, sides by 8, as the released one's."""
+"""The Wan family with few channels: its VAE, time shortened by 4 and sides by 8 as the released one's, and the size of
+its transformers.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,20 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLWan
 
+from tests.support.tiny import text
+
 CHANNELS = 4
+#: How large a transformer of that family is.
+TRANSFORMER: dict[str, Any] = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 16,
+    "in_channels": CHANNELS,
+    "out_channels": CHANNELS,
+    "text_dim": text.WIDTH,
+    "freq_dim": 16,
+    "ffn_dim": 32,
+    "num_layers": 2,
+}
 
 
 def wan_vae(**changes: Any) -> AutoencoderKLWan:

@@ -152,4 +152,4 @@ def test_another_folder_is_refused_in_one_sentence(tmp_path):
 def test_every_source_that_a_model_begins_with_can_be_loaded():
     named = {name for model in catalog.MODELS.values() for name in (*model.first_chunks, *model.streamers)}
     named |= {system for model in catalog.MODELS.values() for system in model.systems}
-    assert set(SOURCES) == named - {systems.OWN, systems.STREAMING} | {systems.MAKE_A_VIDEO}
+    assert set(SOURCES) == named - systems.OWNED | {systems.MAKE_A_VIDEO}

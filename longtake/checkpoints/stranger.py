@@ -16,7 +16,7 @@ from models.families.family import Facts
 from models.model import CheckpointError
 
 INDEX = "model_index.json"
-LIBRARIES = ("diffusers", "transformers")
+LIBRARIES = ("diffusers", "transformers", "ltx2")  # the last a folder of diffusers' pipelines, with parts of LTX-2
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 CONFIGS = ("config.json", "scheduler_config.json", "tokenizer_config.json", "preprocessor_config.json")
 

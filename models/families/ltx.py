@@ -1,7 +1,7 @@
 """LTX-Video, which goes on from clips: the last frames of a chunk are the first of the next one's.
 
 Source: LTX-Video (arXiv 2501.00103), and the conditioning on clips of its releases from 0.9.5 on. Describes the
-checkpoint; what a call is asked, `models.streamers.ltx` knows. Releases with sound (LTX-2) are another pipeline.
+checkpoint; what a call is asked, `models.streamers.ltx` knows. Releases with sound are `models.families.ltx2`.
 """
 
 from __future__ import annotations
@@ -30,22 +30,8 @@ OPTIONS = {
 
 
 def habits(facts: Facts, options: Mapping[str, Any]) -> Habits:
-    """A chunk of 8k + 1 frames, of which the first `overlap_frames`, 8k + 1 too, are the last of the chunk before.
-
-    The numbers are the VAE's, which makes one latent frame of the first frame and one of each 8 that follow. Raises
-    `CatalogError('out_of_range')` for lengths that are none.
-    """
-    chunk, overlap = options["chunk_frames"], options["overlap_frames"]
-    every = _frames_a_latent(facts)
-    for name, frames in (("chunk_frames", chunk), ("overlap_frames", overlap)):
-        if frames < 1 or frames % every != 1:
-            said = f"{name} is {frames}; this checkpoint makes {every} k + 1 frames."
-            raise CatalogError("out_of_range", "set", said)
-    if overlap >= chunk:
-        said = f"overlap_frames is {overlap} of a chunk's {chunk}: none would be new."
-        raise CatalogError("out_of_range", "set", said)
-    if not 1 <= options["frame_rate"] <= 60:
-        raise CatalogError("out_of_range", "set", f"frame_rate is {options['frame_rate']}; 1 to 60 are possible.")
+    """Raises `CatalogError('out_of_range')` for lengths and a frame rate that are none."""
+    chunk, overlap = spans(facts, options)
     return Habits(
         fps=options["frame_rate"],
         sizes=SIZES,
@@ -58,8 +44,28 @@ def habits(facts: Facts, options: Mapping[str, Any]) -> Habits:
     )
 
 
+def spans(facts: Facts, options: Mapping[str, Any]) -> tuple[int, int]:
+    """A chunk of 8k + 1 frames, of which the first `overlap_frames`, 8k + 1 too, are the last of the chunk before.
+
+    The numbers are the VAE's, which makes one latent frame of the first frame and one of each 8 that follow. Raises
+    `CatalogError('out_of_range')` for lengths that are none, and for a frame rate outside 1 to 60.
+    """
+    chunk, overlap = options["chunk_frames"], options["overlap_frames"]
+    every = _frames_a_latent(facts)
+    for name, frames in (("chunk_frames", chunk), ("overlap_frames", overlap)):
+        if frames < 1 or frames % every != 1:
+            said = f"{name} is {frames}; this checkpoint makes {every} k + 1 frames."
+            raise CatalogError("out_of_range", "set", said)
+    if overlap >= chunk:
+        said = f"overlap_frames is {overlap} of a chunk's {chunk}: none would be new."
+        raise CatalogError("out_of_range", "set", said)
+    if not 1 <= options["frame_rate"] <= 60:
+        raise CatalogError("out_of_range", "set", f"frame_rate is {options['frame_rate']}; 1 to 60 are possible.")
+    return chunk, overlap
+
+
 def _frames_a_latent(facts: Facts) -> int:
-    """How many frames the VAE makes one of, as `AutoencoderKLLTXVideo` counts them."""
+    """How many frames the VAE makes one of, as diffusers' VAEs of LTX-Video and LTX-2 count them."""
     told, halvings = facts.of("vae", "temporal_compression_ratio"), facts.of("vae", "spatio_temporal_scaling")
     if told is not None or halvings is None:
         return int(told or 8)

@@ -1,7 +1,7 @@
 """A pipeline of diffusers that is called itself, chunk after chunk: its networks shared, all that a call changes apart.
 
 Owns what every such call needs: a scheduler of its own, steps that are told, a VAE in other numbers than the networks,
-frames as the house has them. Knows no pipeline by name.
+frames and sound as the house has them. Knows no pipeline by name.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from copy import copy, deepcopy
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +18,19 @@ from torch import Tensor
 
 from models.streaming_t2v.sampler import OnStep
 
+SCHEDULERS = ("scheduler", "audio_scheduler")
+LOUDEST = 32767  # of int16
 
-def call(pipeline: Any, asked: Mapping[str, Any], on_step: OnStep) -> np.ndarray:
-    """The frames of one call, uint8 [F, H, W, 3]. asked: by the names of its arguments; those it has not are left out.
+
+class Made(NamedTuple):
+    """frames: uint8 [F, H, W, 3]. sound: int16 [S, C], as loud as the pipeline has it; None where it makes none."""
+
+    frames: np.ndarray
+    sound: np.ndarray | None
+
+
+def call(pipeline: Any, asked: Mapping[str, Any], on_step: OnStep) -> Made:
+    """What one call makes. asked: by the names of its arguments; those it has not are left out.
 
     What `on_step` raises passes through. Nothing of the pipeline is changed by it.
     """
@@ -35,7 +45,14 @@ def call(pipeline: Any, asked: Mapping[str, Any], on_step: OnStep) -> np.ndarray
     with torch.no_grad():
         made = own(**{name: value for name, value in given.items() if name in has})
     frames: np.ndarray = made.frames[0]  # float32 [F, H, W, 3], 0..1
-    return (frames * 255).round().astype(np.uint8)
+    return Made((frames * 255).round().astype(np.uint8), _sound(getattr(made, "audio", None)))
+
+
+def _sound(waves: Tensor | None) -> np.ndarray | None:  # [1, C, S], -1..1
+    if waves is None:
+        return None
+    loudness: np.ndarray = (waves[0].float().clamp(-1, 1) * LOUDEST).round().to(torch.int16).T.cpu().numpy()
+    return np.ascontiguousarray(loudness)
 
 
 def picture(frame: np.ndarray) -> Image.Image:  # uint8 [H, W, 3]
@@ -46,7 +63,9 @@ def picture(frame: np.ndarray) -> Image.Image:  # uint8 [H, W, 3]
 def _apart(pipeline: Any) -> Any:
     """The same networks under another name, with what a call changes of its own."""
     own = copy(pipeline)
-    vars(own)["scheduler"] = deepcopy(pipeline.scheduler)
+    for name in SCHEDULERS:
+        if (scheduler := getattr(pipeline, name, None)) is not None:
+            vars(own)[name] = deepcopy(scheduler)
     vars(own)["vae"] = _casting(pipeline.vae)
     return own
 

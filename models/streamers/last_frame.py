@@ -71,7 +71,7 @@ class LastFrame:
             "frame_rate": model.fps,
             "generator": grain,
         }
-        frames = apart.call(pipeline, {**asked, **dict(self._release.more), **given}, on_step)
+        frames = apart.call(pipeline, {**asked, **dict(self._release.more), **given}, on_step).frames
         if len(frames) != model.chunk_frames:
             raise ValueError(f"{type(pipeline).__name__} made {len(frames)} frames, not {model.chunk_frames}.")
         return frames

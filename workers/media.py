@@ -4,7 +4,8 @@ Every chunk is encoded by itself, on whichever worker made it, as one fragment o
 init bytes are the same for every segment of a track, and a segment's decode time says where in the video it
 belongs. So the segments of a track play in a row (HLS), and a video is finished by copying their streams: no
 frame is encoded twice. The same frames give the same bytes: one encoder thread, constant quality, no clock.
-Knows frames and files; nothing of jobs, stores or models.
+Sound goes with its frames as FLAC, sample by sample what it was, so that segments join without a seam; the file that
+they join to has it as AAC, which plays everywhere. Knows frames and files; nothing of jobs, stores or networks.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import ffmpeg
 import numpy as np
 from imageio_ffmpeg import get_ffmpeg_exe
 
+from models.sound import Sound, begins, span
+
 TICKS_PER_FRAME = 512  # the track's time scale is fps * 512, so that every frame begins at a whole tick
 
 SPRITES = 100  # pictures on a sheet, at most
@@ -30,6 +33,7 @@ _FRAGMENT = "+frag_keyframe+empty_moov+default_base_moof+cmaf+frag_discont"
 _QUALITY = {"vcodec": "libx264", "preset": "medium", "crf": 18, "pix_fmt": "yuv420p"}
 # One key frame a segment, no frame shown out of order (start_time stays 0), bytes that no core count changes.
 _ONE_GROUP = {"g": 1 << 16, "sc_threshold": 0, "bf": 0, "threads": 1}
+_AAC = {"acodec": "aac", "audio_bitrate": "192k"}
 _COLOUR = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
 # What any tool shows of a file or segment of ours; who signs it, and more about it: workers.provenance.
 MACHINE_MADE = "Made by a machine with Longtake; digital source type: trainedAlgorithmicMedia"
@@ -51,38 +55,74 @@ class Encoded(NamedTuple):
     segment: bytes
 
 
-def encode(frames: np.ndarray, *, fps: int, first_frame: int) -> Encoded:
-    """Encode frames [F, H, W, 3] (uint8, F >= 1) as the segment that begins at `first_frame` of its video."""
+def encode(frames: np.ndarray, *, fps: int, first_frame: int, sound: Sound | None = None) -> Encoded:
+    """Encode frames [F, H, W, 3] (uint8, F >= 1) as the segment that begins at `first_frame` of its video.
+
+    sound: exactly the samples of these frames (`models.sound.begins`). A track's segments all have it, or none.
+    """
     count, height, width, _ = frames.shape
     if frames.dtype != np.uint8 or count < 1 or height % 2 or width % 2:
         raise ValueError(f"Cannot encode {frames.dtype} frames of shape {frames.shape}.")
     raw = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=fps)
-    made = raw.filter("scale", out_color_matrix="bt709", out_range="tv").output(
-        "pipe:",
-        format="mp4",
-        movflags=_FRAGMENT,
-        video_track_timescale=fps * TICKS_PER_FRAME,
-        output_ts_offset=first_frame / fps,
+    shown = raw.filter("scale", out_color_matrix="bt709", out_range="tv")
+    how = {
+        "format": "mp4",
+        "movflags": _FRAGMENT,
+        "video_track_timescale": fps * TICKS_PER_FRAME,
+        "output_ts_offset": first_frame / fps,
         **_QUALITY,
         **_ONE_GROUP,
         **_COLOUR,
         **_NO_CLOCK,
         **_SAID,
-    )
-    return _split(_run(made, np.ascontiguousarray(frames).tobytes()))
+    }
+    pixels = np.ascontiguousarray(frames).tobytes()
+    if sound is None:
+        return _split(_run(shown.output("pipe:", **how), pixels))
+    with tempfile.NamedTemporaryFile(suffix=".s16le") as samples:
+        samples.write(_checked(sound, count, fps, first_frame).tobytes())
+        samples.flush()
+        heard = ffmpeg.input(samples.name, format="s16le", ar=sound.rate, ac=sound.samples.shape[1]).audio
+        made = _split(_run(ffmpeg.output(shown, heard, "pipe:", **how, **_flac(fps, sound.rate)), pixels))
+    return made._replace(segment=_beginning(made.segment, begins(first_frame, fps=fps, rate=sound.rate)))
+
+
+def _checked(sound: Sound, num_frames: int, fps: int, first_frame: int) -> np.ndarray:
+    """Its samples, little-endian. Raises ValueError where they are not those of the frames."""
+    samples, due = sound.samples, span(first_frame, num_frames, fps=fps, rate=sound.rate)
+    if samples.dtype != np.int16 or samples.ndim != 2 or len(samples) != due:
+        raise ValueError(f"Cannot encode {samples.dtype} sound of shape {samples.shape}: {due} samples are due.")
+    return samples.astype("<i2")
+
+
+def _flac(fps: int, rate: int) -> dict[str, Any]:
+    """In blocks that no segment is shorter than: the length of a block stands in the init, which all of them share."""
+    return {"acodec": "flac", "sample_fmt": "s16", "frame_size": max(16, min(4096, rate // fps))}
+
+
+def _beginning(segment: bytes, sample: int) -> bytes:
+    """The segment with its sound, the second track, beginning at that sample; ffmpeg counts in microseconds."""
+    written = bytearray(segment)
+    at = segment.index(b"tfdt", segment.index(b"tfdt") + 4) + 4
+    struct.pack_into(">Q" if segment[at] == 1 else ">I", written, at + 4, sample)
+    return bytes(written)
 
 
 def join(init: bytes, segments: Iterable[bytes], target: Path) -> None:
-    """Write the segments of one track as one MP4 that starts at once (faststart), by stream copy."""
+    """Write the segments of one track as one MP4 that starts at once (faststart), pictures by stream copy.
+
+    Their sound, if they have any, is encoded as a whole, so that it has no seams.
+    """
     with tempfile.NamedTemporaryFile(suffix=".mp4", dir=target.parent) as fragmented:
         fragmented.write(init)
         for segment in segments:
             fragmented.write(segment)
         fragmented.flush()
-        copied = ffmpeg.input(fragmented.name).output(
-            str(target), format="mp4", c="copy", movflags="+faststart", **_NO_CLOCK, **_SAID
+        how = {"vcodec": "copy", **_AAC} if has_sound(init) else {"c": "copy"}
+        joined = ffmpeg.input(fragmented.name).output(
+            str(target), format="mp4", movflags="+faststart", **how, **_NO_CLOCK, **_SAID
         )
-        _run(copied.overwrite_output())
+        _run(joined.overwrite_output())
 
 
 def thumbnail(video: Path, *, at_seconds: float) -> bytes:
@@ -165,18 +205,27 @@ def duration_s(video: Path) -> float:
 
 def frame_hashes(video: Path) -> list[str]:
     """One digest a decoded frame, in their order: equal lists mean equal pictures, whatever the container."""
-    table = _run(ffmpeg.input(str(video)).output("pipe:", format="framemd5", **_NO_CLOCK)).decode()
+    table = _run(ffmpeg.input(str(video)).video.output("pipe:", format="framemd5", **_NO_CLOCK)).decode()
     return [line.rsplit(",", 1)[1].strip() for line in table.splitlines() if not line.startswith("#")]
 
 
 def codecs(init: bytes) -> str:
-    """What a player must be able to decode, as RFC 6381 writes it: profile and level of the init's avcC box."""
+    """What a player must be able to decode, as RFC 6381 writes it: profile and level of the init's avcC box, and FLAC
+    where there is sound.
+    """
     at = init.index(b"avcC") + 5
-    return f"avc1.{init[at : at + 3].hex()}"
+    return f"avc1.{init[at : at + 3].hex()}{',fLaC' if has_sound(init) else ''}"
+
+
+def has_sound(init: bytes) -> bool:
+    """Whether the segments of an init have sound: the name of its sample entry (the FLAC specification for ISO
+    files).
+    """
+    return b"fLaC" in init
 
 
 def decode_time(segment: bytes) -> int:
-    """Where a segment begins, in ticks of its track (tfdt); ISO/IEC 14496-12, 8.8.12."""
+    """Where a segment begins, in ticks of its pictures (tfdt); ISO/IEC 14496-12, 8.8.12."""
     at = segment.index(b"tfdt") + 4
     wide = segment[at] == 1
     return int(struct.unpack_from(">Q" if wide else ">I", segment, at + 4)[0])

@@ -12,9 +12,12 @@ import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image
 
+from models.sound import Sound, begins, span
+from tests.support.listening import heard_of
 from workers import media
 
 FPS = 8
+RATE = 24000  # samples a second
 LENGTHS = (16, 8, 8, 1, 24, 3)  # a one-frame segment among them
 
 
@@ -161,6 +164,111 @@ def test_a_broken_file_is_a_media_error_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(media.MediaError) as failure:
         media.frame_hashes(tmp_path / "broken.mp4")
     assert "\n" not in str(failure.value)
+
+
+def waves(rate: int, fps: int = FPS) -> np.ndarray:
+    """Two voices in stereo, as long as all of `LENGTHS`; int16 [S, 2]."""
+    at_s = np.arange(begins(sum(LENGTHS), fps=fps, rate=rate)) / rate
+    left, right = np.sin(2 * np.pi * 440 * at_s), np.sin(2 * np.pi * 660 * at_s) * np.sin(3 * at_s)
+    return (np.stack([left, right], axis=1) * 12000).round().astype(np.int16)
+
+
+def with_sound(fps: int = FPS, rate: int = RATE) -> list[media.Encoded]:
+    """The segments of `track`, heard."""
+    frames, heard, first, made = moving_picture(sum(LENGTHS)), waves(rate, fps), 0, []
+    for length in LENGTHS:
+        at = begins(first, fps=fps, rate=rate)
+        sound = Sound(heard[at : at + span(first, length, fps=fps, rate=rate)], rate)
+        made.append(media.encode(frames[first : first + length], fps=fps, first_frame=first, sound=sound))
+        first += length
+    return made
+
+
+@pytest.fixture(scope="module")
+def heard() -> list[media.Encoded]:
+    return with_sound()
+
+
+@pytest.fixture(scope="module")
+def film(heard: list[media.Encoded], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("film") / "video.mp4"
+    media.join(heard[0].init, (made.segment for made in heard), target)
+    return target
+
+
+@pytest.mark.parametrize(("fps", "rate"), [(FPS, RATE), (24, 24000), (25, 48000), (24, 44100), (7, 24000)])
+def test_segments_in_a_row_sound_sample_by_sample_as_they_were_given(fps: int, rate: int, tmp_path: Path) -> None:
+    made = with_sound(fps, rate)
+    assert len({segment.init for segment in made}) == 1
+    (tmp_path / "row.mp4").write_bytes(made[0].init + b"".join(segment.segment for segment in made))
+    assert np.array_equal(heard_of(tmp_path / "row.mp4"), waves(rate, fps))
+
+
+@pytest.mark.parametrize(("fps", "rate"), [(FPS, RATE), (24, 44100), (25, 44100)])
+def test_sound_begins_with_the_first_frame_of_its_segment(fps: int, rate: int) -> None:
+    """Also hours into a video, and where frames do not begin with whole samples."""
+    for first in (0, 17, 7 * 3600 * fps + 1):
+        sound = Sound(np.zeros((span(first, 2, fps=fps, rate=rate), 2), np.int16), rate)
+        made = media.encode(moving_picture(2), fps=fps, first_frame=first, sound=sound)
+        assert media.decode_time(made.segment) == first * media.TICKS_PER_FRAME
+        of_sound = made.segment[made.segment.index(b"tfdt") + 4 :]
+        assert media.decode_time(of_sound) == begins(first, fps=fps, rate=rate)
+
+
+def test_sound_changes_no_picture(heard: list[media.Encoded], film: Path, joined: Path) -> None:
+    assert media.frame_hashes(film) == media.frame_hashes(joined)
+    assert [media.decode_time(made.segment) for made in heard] == [
+        sum(LENGTHS[:i]) * media.TICKS_PER_FRAME for i in range(len(LENGTHS))
+    ]
+    assert media.thumbnail(film, at_seconds=2.0) == media.thumbnail(joined, at_seconds=2.0)
+    sheets = [media.spritesheet(video, num_frames=sum(LENGTHS)) for video in (film, joined)]
+    assert sheets[0] == sheets[1]
+    assert all(map(np.array_equal, media.frames(film), media.frames(joined)))
+    clips = [media.clip(video, at_seconds=1.0, fps=FPS, size=64, count=5) for video in (film, joined)]
+    assert np.array_equal(*clips)
+    assert media.duration_s(film) == pytest.approx(sum(LENGTHS) / FPS, abs=0.01)
+
+
+def test_the_joined_file_sounds_everywhere_and_as_long_as_it_is_seen(film: Path) -> None:
+    assert re.search(r"Video: h264 .*Audio: aac \(LC\).*24000 Hz, stereo", described(film)["all"], re.DOTALL)
+    given, encoded = waves(RATE), heard_of(film)
+    assert abs(len(encoded) - len(given)) <= 1024, "one frame of AAC"
+    shown = encoded[: len(given)].astype(int)
+    assert np.abs(shown - given[: len(shown)]).mean() < 200, "it neither begins late nor has a hole"
+    data = film.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_the_same_sound_gives_the_same_bytes(heard: list[media.Encoded], film: Path, tmp_path: Path) -> None:
+    assert with_sound() == heard
+    media.join(heard[0].init, (made.segment for made in heard), tmp_path / "again.mp4")
+    assert (tmp_path / "again.mp4").read_bytes() == film.read_bytes()
+
+
+def test_a_playlist_of_segments_with_sound_is_played(heard: list[media.Encoded], tmp_path: Path) -> None:
+    (tmp_path / "init.mp4").write_bytes(heard[0].init)
+    lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-TARGETDURATION:3", '#EXT-X-MAP:URI="init.mp4"']
+    for i, (made, length) in enumerate(zip(heard, LENGTHS, strict=True)):
+        (tmp_path / f"{i}.m4s").write_bytes(made.segment)
+        lines += [f"#EXTINF:{length / FPS:.5f},", f"{i}.m4s"]
+    (tmp_path / "video.m3u8").write_text("\n".join([*lines, "#EXT-X-ENDLIST"]) + "\n")
+    assert np.array_equal(heard_of(tmp_path / "video.m3u8"), waves(RATE))
+    assert len(media.frame_hashes(tmp_path / "video.m3u8")) == sum(LENGTHS)
+
+
+def test_a_player_is_told_that_there_is_sound(heard: list[media.Encoded], track: list[media.Encoded]) -> None:
+    assert media.codecs(heard[0].init) == f"{media.codecs(track[0].init)},fLaC"
+    assert "," not in media.codecs(track[0].init)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [np.zeros((RATE, 2), np.float32), np.zeros(RATE, np.int16), np.zeros((RATE - 1, 2), np.int16)],
+    ids=["float", "flat", "too short"],
+)
+def test_sound_that_is_not_that_of_the_frames_is_refused(samples: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="24000 samples are due"):
+        media.encode(moving_picture(FPS), fps=FPS, first_frame=0, sound=Sound(samples, RATE))
 
 
 def described(video: Path) -> dict[str, str]:

@@ -120,5 +120,6 @@ def encoded(
     for unit, made in recipe.generate(on_step):
         done = unit.position + 1
         if unit.stage.track == wanted.tracks[-1] and len(made.frames):
-            yield media.encode(made.frames, fps=wanted.fps_of(unit.stage), first_frame=unit.first_frame)
+            fps = wanted.fps_of(unit.stage)
+            yield media.encode(made.frames, fps=fps, first_frame=unit.first_frame, sound=made.sound)
     progress.show(units, units, "joining")

@@ -196,7 +196,8 @@ def _told(model: Model, found: Stranger) -> Iterator[str]:
     largest = max(found.weights_bytes, key=lambda part: found.weights_bytes[part], default="")
     seconds = model.new_frames / model.fps
     yield f"{model.name}: {model.description}"
-    yield f"From {listed(model.inputs)}: {listed(model.sizes)} at {model.fps} frames a second."
+    heard = ", with sound" if model.sound_rate else ""
+    yield f"From {listed(model.inputs)}: {listed(model.sizes)} at {model.fps} frames a second{heard}."
     yield f"{model.chunk_frames} frames at first, then {model.new_frames} a chunk ({seconds:.3g} s), not refined."
     yield f"Licence: {model.licence}. Read it before you offer the model to others."
     if weights:

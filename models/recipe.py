@@ -22,6 +22,7 @@ from models.model import CatalogError, CheckpointError, Model
 from models.refinement.betas import BetaSchedule, levels_of
 from models.refinement.refiner import Refiner, RefinerSettings, Text
 from models.request import Brief, VideoRequest
+from models.sound import Sound, begins, span
 from models.streamers.family import FamilyPipeline
 from models.streamers.streamer import State
 from models.streaming_t2v.pipeline import StreamingPipeline
@@ -30,14 +31,19 @@ from models.streaming_t2v.text import EncodedText, encode
 from models.units import Stage, Unit
 
 FRAMES = "frames"  # of a state: what the unit has made, uint8 [F, H, W, 3], where a later stage reads it
+SOUND = "sound"  # of a state: that of its frames, int16 [S, C]; a streamer puts it there, and it stays where it is read
 
 
 @dataclass(frozen=True, slots=True)
 class UnitResult:
-    """frames: uint8 [F, H, W, 3], exactly the unit's; state: what the units that need it read (`models.state`)."""
+    """frames: uint8 [F, H, W, 3], exactly the unit's; state: what the units that need it read (`models.state`).
+
+    sound: exactly that of the frames (`models.sound.begins`); None where the model makes none.
+    """
 
     frames: np.ndarray
     state: bytes
+    sound: Sound | None = None
 
 
 class Recipe:
@@ -89,9 +95,12 @@ class Recipe:
         loaded = {key: state.loads(states[key]) for key in unit.needs}
         frames, left = self._made(unit, loaded, on_step)
         frames = frames[: unit.num_frames]
-        if unit.key in self._read_on and FRAMES not in left:
-            left = {**left, FRAMES: torch.from_numpy(frames)}
-        return UnitResult(frames, state.dumps(left))
+        sound = self._sound(unit, loaded, left)
+        left = {name: tensor for name, tensor in left.items() if name != SOUND}
+        if unit.key in self._read_on:
+            left = {FRAMES: torch.from_numpy(frames), **left}
+            left |= {} if sound is None else {SOUND: torch.from_numpy(sound.samples)}
+        return UnitResult(frames, state.dumps(left), sound)
 
     def generate(self, on_step: OnStep = ignore) -> Iterator[tuple[Unit, UnitResult]]:
         """The whole video without a service, unit by unit. A state is kept until the last unit has read it."""
@@ -143,6 +152,28 @@ class Recipe:
         how = replace(TWICE, factor=self.request.upscale)
         upscaler = Upscaler(parts.sharpener, parts.scheduler, how, seed=self.request.seed)
         return upscaler.run(self._frames(key, left), on_step=on_step)
+
+    def _sound(self, unit: Unit, loaded: Mapping[str, State], left: State) -> Sound | None:
+        """That of a unit's frames: a chunk's from what its streamer has made, a later one's from the units it needs.
+
+        Raises ValueError where there is less of it than of the frames.
+        """
+        rate, source, parts = self.model.sound_rate, unit, [left[SOUND]] if SOUND in left else []
+        if not rate or unit.stage is Stage.REFINE:
+            return None
+        if not unit.stage.is_chunk:
+            source, parts = self._unit(next(iter(loaded))), [made[SOUND] for made in loaded.values()]
+        fps, made_at = self._fps(unit.stage), self._fps(source.stage)
+        first = begins(unit.first_frame, fps=fps, rate=rate) - begins(source.first_frame, fps=made_at, rate=rate)
+        due = span(unit.first_frame, unit.num_frames, fps=fps, rate=rate)
+        samples = np.concatenate([part.numpy() for part in parts] or [np.empty((0, 1), np.int16)])[first : first + due]
+        if len(samples) < due:
+            raise ValueError(f"{self.model.name} made {len(samples)} samples of sound for {unit.key}; {due} are due.")
+        return Sound(samples, rate)
+
+    def _fps(self, stage: Stage) -> int:
+        """Of the frames that a stage emits."""
+        return self.model.fps * (self.request.interpolate if stage in (Stage.INTERPOLATE, Stage.UPSCALE) else 1)
 
     def _load_later(self) -> Any:
         """The parts of Make-A-Video, which work on any system's frames."""

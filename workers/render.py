@@ -132,7 +132,7 @@ def draw(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> dict[str, ob
         shop.frame_policy.check_frames(job, unit, made.frames)
         with tracing.step("encode"):
             fps = job.generation.fps_of(unit.stage)
-            encoded = media.encode(made.frames, fps=fps, first_frame=unit.first_frame)
+            encoded = media.encode(made.frames, fps=fps, first_frame=unit.first_frame, sound=made.sound)
         segment = put_segment(shop, claim, unit, encoded)
     state_key = key(job.tenant, job.id, "states", f"{unit.key}.f{claim.fence}.safetensors")
     shop.put(state_key, made.state)

@@ -47,6 +47,7 @@ class Habits:
 
     chunk_frames: of the first chunk; new_frames: that each later one adds. side_of: what both sides of a frame are a
     multiple of, in pixels. negative_prompt: where a request has none. inputs: where they are not the family's.
+    sound_rate: samples a second of the sound that is made with the frames; 0 where none is.
     """
 
     fps: int
@@ -59,6 +60,7 @@ class Habits:
     max_guidance_scale: float = 30.0
     negative_prompt: str = ""
     inputs: tuple[str, ...] | None = None
+    sound_rate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class Family:
             chunk_frames=habits.chunk_frames,
             conditioning_frames=habits.chunk_frames - habits.new_frames,
             negative_prompt=habits.negative_prompt,
+            sound_rate=habits.sound_rate,
             max_frames=MAX_MINUTES * 60 * habits.fps,
             max_steps=250,
             default_steps=habits.steps,

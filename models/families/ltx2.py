@@ -45,6 +45,7 @@ def habits(facts: Facts, options: Mapping[str, Any]) -> Habits:
         chunk_frames=chunk,
         new_frames=chunk - overlap,
         side_of=32,  # the pipeline refuses any other side, whatever the VAE
+        sound_rate=facts.of("vocoder", "output_sampling_rate", 24000),
         negative_prompt="worst quality, inconsistent motion, blurry, jittery, distorted, static",
     )
 

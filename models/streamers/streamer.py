@@ -19,7 +19,9 @@ from models.streaming_t2v.pipeline import StreamingPipeline
 from models.streaming_t2v.sampler import OnStep
 from models.units import Unit
 
-State = dict[str, Tensor]  # "frames", uint8 [F, H, W, 3]: the chunk that leaves it; and what the next chunk needs
+#: "frames", uint8 [F, H, W, 3]: the chunk that leaves it; and what the next chunk needs. "sound", int16 [S, C], of a
+#: model that makes it: that of the new frames at least, which is not kept for the next chunk (`models.recipe`).
+State = dict[str, Tensor]
 
 
 class ChunkStreamer(Protocol):

@@ -61,6 +61,7 @@ class ModelCard(BaseModel):
     stages: list[str]
     recipe: RecipeCard
     turbo: Preset | None  # what `turbo: true` is; null where there is no turbo
+    sound: bool  # whether its videos are heard
     limits: Limits
 
 
@@ -108,6 +109,7 @@ def card(model: Model, places: Collection[str]) -> ModelCard:
         stages=[str(stage) for stage in units.Stage if done[stage]],
         recipe=recipe,
         turbo=model.turbo,
+        sound=bool(model.sound_rate),
         limits=Limits(**(same_name | own)),
     )
 

@@ -19,6 +19,7 @@ from PIL import Image
 from longtake.command import main
 from tests.support import tiny
 from tests.support.house import House, until
+from tests.support.listening import heard_of
 from tests.support.tiny import drift
 
 pytestmark = pytest.mark.processes
@@ -138,3 +139,30 @@ def test_a_branch_and_a_steered_video_leave_the_other_where_they_are_told_to(
     undisturbed = studio.hashes(studio.order(family))
     assert 0 < first < len(ours) and ours[:first] == undisturbed[:first]
     assert ours[first:] != undisturbed[first:]
+
+
+def test_a_video_with_sound_is_heard_as_long_as_it_is_seen_and_after_a_kill_as_without(
+    studio: Studio, bereft: dict[str, str]
+) -> None:
+    """Live, in the finished file, and in what is inherited from another video."""
+    house, parent = studio.house, bereft["ltx2"]
+    assert [name for name, card in studio.cards.items() if card["sound"]] == ["ltx2"]
+    fork = {"at_seconds": studio.seconds_in("ltx2", 2), "seed": 8}
+    videos = {
+        "killed": parent,
+        "undisturbed": studio.order("ltx2", WHOLE - 1),
+        "branched": studio.post(f"/v1/videos/{parent}/branch", fork),
+    }
+    live, file = dict[str, np.ndarray](), dict[str, np.ndarray]()
+    for name, video in videos.items():
+        seen = house.finished(video).frame_hashes
+        live[name] = heard_of(house.video(video)["stream_url"])
+        file[name] = heard_of(house.folder / f"{video}.mp4")
+        assert len(live[name]) == len(seen) * 1000, "24,000 samples and 24 frames a second"
+        assert abs(len(file[name]) - len(live[name])) <= 1024, "one frame of AAC"
+        assert live[name].std() > 100
+    assert np.array_equal(live["killed"], live["undisturbed"])
+    assert np.array_equal(file["killed"], file["undisturbed"])
+    shared = studio.frames_in("ltx2", 2) * 1000
+    assert np.array_equal(live["killed"][:shared], live["branched"][:shared])
+    assert not np.array_equal(live["killed"], live["branched"])

@@ -8,15 +8,20 @@ import numpy as np
 import pytest
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
+from longtake.checkpoints.stranger import look_at
 from models import state, systems
+from models.families.ltx2 import FAMILY
 from models.first_chunk.make_a_video import MakeAVideo
+from models.loading import load_model
 from models.make_a_video.network import inflate
 from models.make_a_video.pipeline import MakeAVideoPipeline
 from models.model import CheckpointError
 from models.recipe import Recipe
-from models.request import RefineOptions
+from models.request import RefineOptions, default_request
+from models.sound import begins
 from tests.models.test_recipe import MODEL, REQUEST
 from tests.support.make_a_video import awake, enlarger, image_network
+from tests.support.tiny import ltx2
 
 LATER = replace(REQUEST, num_frames=26, steps=1, interpolate=3, upscale=2)
 
@@ -82,3 +87,25 @@ def test_weights_that_are_not_there_are_named(pipeline, sources):
     other = replace(LATER, num_frames=4, interpolate=1, upscale=3)
     with pytest.raises(CheckpointError, match="enlarges by 2"):
         list(Recipe(pipeline, MODEL, other, sources).generate())
+
+
+@pytest.mark.parametrize(("interpolate", "upscale"), [(3, 2), (3, 1), (1, 2)])
+def test_sound_stays_with_its_frames_however_many_they_become(sources, tmp_path, interpolate, upscale):
+    """Every track has the same sound; a smoother one ends as much sooner as its last frame is shorter."""
+    folder = str(ltx2.build(tmp_path / "ltx2"))
+    options = {**ltx2.OPTIONS, "frame_rate": 7}  # at which frames do not begin with whole samples
+    model = FAMILY.describe("tiny", folder, look_at(folder).facts, sizes=(ltx2.SIZE,), **options)
+    request = default_request(model, "a red ball", num_frames=50, seed=5, refine=False)
+    request = replace(request, steps=1, interpolate=interpolate, upscale=upscale)
+    sounds = {}
+    recipe, states = Recipe(load_model(model, folder, device="cpu"), model, request, sources), {}
+    for unit, made in recipe.generate():
+        states[unit.key] = made.state
+        sounds.setdefault(unit.stage.track, []).append(made.sound.samples)
+        again = recipe.run(unit, {key: states[key] for key in unit.needs})
+        assert again.state == made.state and np.array_equal(again.sound.samples, made.sound.samples)
+    whole = np.concatenate(sounds.pop("preview"))
+    assert len(whole) == begins(50, fps=7, rate=24000) and sounds
+    until = begins(49 * interpolate + 1, fps=7 * interpolate, rate=24000)
+    for track, parts in sounds.items():
+        assert np.array_equal(np.concatenate(parts), whole[:until]), track

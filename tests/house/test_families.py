@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from playwright.sync_api import Browser
 
 from longtake.command import main
+from tests.house.test_hls_js import watched
 from tests.support import tiny
 from tests.support.house import House, until
 from tests.support.listening import heard_of
@@ -166,3 +168,14 @@ def test_a_video_with_sound_is_heard_as_long_as_it_is_seen_and_after_a_kill_as_w
     shared = studio.frames_in("ltx2", 2) * 1000
     assert np.array_equal(live["killed"][:shared], live["branched"][:shared])
     assert not np.array_equal(live["killed"], live["branched"])
+
+
+def test_a_browser_plays_pictures_and_sound_in_one_piece(
+    studio: Studio, bereft: dict[str, str], browser: Browser
+) -> None:
+    video = studio.house.ended(bereft["ltx2"])
+    said = watched(browser, studio.house, video["stream_url"])
+    length_s = studio.seconds_in("ltx2", WHOLE - 1)
+    assert said["complaints"] == []
+    assert said["ranges"] == [[0, pytest.approx(length_s, abs=1e-3)]], "of both, from the first frame to the last"
+    assert min(said["decoded"]) > 0, "bytes of pictures and of sound"

@@ -33,6 +33,7 @@ TELL = """(({ player, ...said }) => ({
   ranges: [...Array(player.buffered.length).keys()].map((i) => [player.buffered.start(i), player.buffered.end(i)]),
   duration: player.duration,
   size: [player.videoWidth, player.videoHeight],
+  decoded: [player.webkitVideoDecodedByteCount, player.webkitAudioDecodedByteCount],
 }))(window.said)"""
 
 
@@ -43,6 +44,8 @@ def watched(browser: Browser, house: House, url: str, level: int = 0) -> dict[st
         module = f"/studio/vendor/hls.js/{VENDORED}"
         page.evaluate(WATCH, [module, url, level])
         until(lambda: page.evaluate("said.isWhole"), "the whole video")
+        page.evaluate("said.player.play()")
+        until(lambda: page.evaluate("said.player.currentTime > 0.3"), "some of it played")
         said: dict[str, Any] = page.evaluate(TELL)
         return said
     finally:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from longtake.command import main
 from models import catalog, families
 from tests.support.hub import SHA, hub
-from tests.support.tiny import drift, last_frame
+from tests.support.tiny import drift, last_frame, ltx2
 
 
 @pytest.fixture
@@ -69,6 +69,12 @@ def test_a_folder_is_described_and_offered_from_then_on(here, checkpoint):
     listed = models(here, "list").output
     assert "drifting-1b" in listed and "other" not in listed
     assert "other has not been added; there is drifting-1b" in models(here, "remove", "other").output
+
+
+def test_sound_and_the_parts_that_make_it_are_known(here, tmp_path):
+    """Its index names a folder within diffusers as if it were a library; any other such name stays refused."""
+    told = models(here, "add", str(ltx2.build(tmp_path / "ltx2")), "--size", str(ltx2.SIZE))
+    assert told.exit_code == 0 and f"{ltx2.SIZE} at 24 frames a second, with sound." in told.output
 
 
 def test_a_model_whose_family_is_gone_can_be_removed(here, checkpoint):

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import c2pa
+import numpy as np
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 from pydantic import ValidationError
 
+from models.sound import Sound
 from service.jobs import Job, JobState, PromptAt, SeedAt
+from tests.support.listening import heard_of
 from tests.workers.conftest import DrawingShop, make_job
 from workers import certificate, media, provenance
 from workers.render import render_next
@@ -100,6 +103,16 @@ def test_a_changed_byte_is_detected(finish: Finish, signer: dict[str, Path], tmp
     except c2pa.C2paError:
         verdict = "unreadable"
     assert verdict in ("Invalid", "unreadable")
+
+
+def test_signing_changes_no_sound(settings: WorkerSettings, signer: dict[str, Path], tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(-9000, 9000, (48000, 2), np.int16)
+    made = media.encode(np.zeros((16, 64, 64, 3), np.uint8), fps=8, first_frame=0, sound=Sound(noise, 24000))
+    video = tmp_path / "video.mp4"
+    media.join(made.init, [made.segment], video)
+    plain = heard_of(video)
+    provenance.attach(video, make_job(16).generation, settings.model_copy(update=signer))
+    assert read(video)[0] == "Valid" and np.array_equal(plain, heard_of(video))
 
 
 def test_signing_changes_no_frame_and_the_file_still_starts_at_once(finish: Finish, signer: dict[str, Path]) -> None:

@@ -150,10 +150,13 @@ def test_a_video_with_sound_is_heard_as_long_as_it_is_seen_and_after_a_kill_as_w
     house, parent = studio.house, bereft["ltx2"]
     assert [name for name, card in studio.cards.items() if card["sound"]] == ["ltx2"]
     fork = {"at_seconds": studio.seconds_in("ltx2", 2), "seed": 8}
+    added = studio.seconds_in("ltx2", WHOLE) - studio.seconds_in("ltx2", WHOLE - 1)
+    more = {"video": {"id": parent}, "prompt": OTHER, "seconds": f"{added:.6f}"}
     videos = {
         "killed": parent,
         "undisturbed": studio.order("ltx2", WHOLE - 1),
         "branched": studio.post(f"/v1/videos/{parent}/branch", fork),
+        "extended": studio.post("/v1/videos/extensions", more),
     }
     live, file = dict[str, np.ndarray](), dict[str, np.ndarray]()
     for name, video in videos.items():
@@ -168,6 +171,7 @@ def test_a_video_with_sound_is_heard_as_long_as_it_is_seen_and_after_a_kill_as_w
     shared = studio.frames_in("ltx2", 2) * 1000
     assert np.array_equal(live["killed"][:shared], live["branched"][:shared])
     assert not np.array_equal(live["killed"], live["branched"])
+    assert np.array_equal(live["killed"], live["extended"][: len(live["killed"])])
 
 
 def test_a_browser_plays_pictures_and_sound_in_one_piece(

@@ -80,7 +80,9 @@ class Model:
     given: tuple[str, ...] = ()  # what a family makes a video from: text, image
     negative_prompt: str = ""  # of a family, where a request has none
     prefix: str = ""  # what the names of the other systems' weights begin with
-    first_chunk_steps: int | None = None  # of the first chunk, where a request leaves steps to the model
+    first_chunk_steps: int | None = (
+        None  # of the first chunk, where a request leaves steps to the model; 0: as released
+    )
     first_chunk_guidance_scale: float | None = None  # and where it leaves guidance to it
     streamer_steps: int | None = None  # the same of later chunks
     streamer_guidance_scale: float | None = None

@@ -16,6 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models import noise
+from models.releases import Release
 from models.streaming_t2v.sampler import OnStep
 
 
@@ -36,6 +38,14 @@ def call(pipeline: Any, asked: Mapping[str, Any], on_step: OnStep) -> np.ndarray
         made = own(**{name: value for name, value in given.items() if name in has})
     frames: np.ndarray = made.frames[0]  # float32 [F, H, W, 3], 0..1
     return (frames * 255).round().astype(np.uint8)
+
+
+def grain(pipeline: Any, release: Release, *, seed: int, stage: str, index: int) -> torch.Generator:
+    """What a call draws its noise from, for itself alone."""
+    drawn = noise.generator(seed=seed, stage=stage, index=index)
+    if not release.draws_on_device:
+        return drawn
+    return torch.Generator(pipeline.transformer.device).manual_seed(drawn.initial_seed())
 
 
 def picture(frame: np.ndarray) -> Image.Image:  # uint8 [H, W, 3]

@@ -4,9 +4,11 @@ PYTHON ?= python3
 BIN    := .venv/bin
 READY  := .venv/.ready
 S3     := .cache/s3-server/.ready
+# More processes than two cores: a third of the time, tests wait for other processes.
+TESTS  := OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test faults lint fmt train bench bench-gpu bench-api bench-company bench-published bench-length bench-scaling bench-capacity bench-families soak screenshots s3-server lock clean
+.PHONY: help setup demo serve test long faults lint fmt train bench bench-gpu bench-api bench-company bench-published bench-length bench-scaling bench-capacity bench-families soak screenshots s3-server lock clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -26,11 +28,14 @@ demo: setup      ## One video through the whole service, with its webhook and it
 serve: setup     ## The service on http://127.0.0.1:8000
 	$(BIN)/longtake serve
 
-test: setup s3-server lint ## Everything that can be checked on this machine
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+test: setup s3-server lint ## Everything that can be checked on this machine, but for the long forms
+	$(TESTS) -m "not long"
+
+long: setup s3-server ## The long forms: training, ablation, benches, calls that follow from one another (half an hour)
+	$(TESTS) -m long
 
 faults: setup s3-server ## Every experiment that could break a promise, with 20 seeds; then 200 videos through five kills (hours)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder tests/faults --seeds 20
+	$(TESTS) tests/faults --seeds 20
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults/test_acknowledged.py --seeds 1 --jobs 200
 
 lint: setup      ## Style, types, floors

@@ -15,6 +15,8 @@ from models.shapes import instruction, language
 from models.systems import (
     ANIMATEDIFF,
     CONTROLNET,
+    DIFFUSERS,
+    DIFFUSERS_I2V,
     FIFO,
     FREENOISE,
     INSTRUCT_PIX2PIX,
@@ -65,7 +67,7 @@ STREAMING_T2V = Model(
     size=Size(256, 256),
     refined_size=Size(720, 720),
     more_sizes=((Size(448, 256), Size(1280, 720)), (Size(448, 256), Size(1024, 576))),
-    first_chunks=(OWN, ANIMATEDIFF, SVD, TEXT2VIDEO_ZERO, VIDEOCRAFTER, VIDEOCRAFTER_I2V),
+    first_chunks=(OWN, ANIMATEDIFF, SVD, TEXT2VIDEO_ZERO, VIDEOCRAFTER, VIDEOCRAFTER_I2V, DIFFUSERS, DIFFUSERS_I2V),
     streamers=(STREAMING, FIFO, FREENOISE, TEXT2VIDEO_ZERO, VIDEOCRAFTER_I2V),
     max_frames=4800,
     max_steps=1000,
@@ -202,6 +204,19 @@ _ENTRIES = (
         name="streaming-t2v-videocrafter-i2v",
         description="StreamingT2V going on from a picture and a prompt that VideoCrafter makes a clip of; needs a GPU.",
         licence="not for commercial use: that of streaming-t2v, and VideoCrafter's",
+    ),
+    replace(
+        STREAMING_T2V.composed(DIFFUSERS),
+        name="streaming-t2v-diffusers",
+        description="StreamingT2V going on from a clip by Wan, LTX-Video, CogVideoX or another; needs a GPU.",
+        licence="not for commercial use: that of streaming-t2v, and of the clip model",
+    ),
+    replace(
+        STREAMING_T2V.composed(DIFFUSERS_I2V),
+        name="streaming-t2v-diffusers-i2v",
+        description="StreamingT2V going on from a picture that Wan, LTX-Video, CogVideoX or another sets in motion; "
+        "needs a GPU.",
+        licence="not for commercial use: that of streaming-t2v, and of the clip model",
     ),
 )
 #: Weights that come with Longtake: models/checkpoints.

@@ -81,7 +81,9 @@ class Model:
     negative_prompt: str = ""  # of a family, where a request has none
     sound_rate: int = 0  # samples a second of the sound that a family makes; 0: it makes none
     prefix: str = ""  # what the names of the other systems' weights begin with
-    first_chunk_steps: int | None = None  # of the first chunk, where a request leaves steps to the model
+    first_chunk_steps: int | None = (
+        None  # of the first chunk, where a request leaves steps to the model; 0: as released
+    )
     first_chunk_guidance_scale: float | None = None  # and where it leaves guidance to it
     streamer_steps: int | None = None  # the same of later chunks
     streamer_guidance_scale: float | None = None

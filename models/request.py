@@ -115,9 +115,9 @@ class Brief:
         model, request = self.model, self.request
         steps, scale = request.steps, request.guidance_scale
         if steps in (model.default_steps, model.turbo and model.turbo.steps):
-            steps = own_steps or steps
+            steps = steps if own_steps is None else own_steps
         if scale == model.default_guidance_scale:
-            scale = own_scale or scale
+            scale = scale if own_scale is None else own_scale
         return steps, scale
 
     def wish(self) -> Wish:
@@ -135,6 +135,7 @@ class Brief:
             steps=steps,
             guidance_scale=scale,
             eta=model.eta,
+            fps=model.fps,
             rate=request.rate,
             motion=request.motion,
         )

@@ -8,10 +8,11 @@ from __future__ import annotations
 # The systems by name. Who draws the first chunk: `models.first_chunk`
 OWN, ANIMATEDIFF, SVD, TEXT2VIDEO_ZERO = "own", "animatediff", "svd", "text2video-zero"
 VIDEOCRAFTER, VIDEOCRAFTER_I2V = "videocrafter", "videocrafter-i2v"
+DIFFUSERS, DIFFUSERS_I2V = "diffusers", "diffusers-i2v"  # any clip model of `models.releases`
 MAKE_A_VIDEO = "make-a-video"  # which also makes any video smoother and larger
 FIFO, FREENOISE = "fifo", "freenoise"  # which ask the checkpoint's own networks, as StreamingT2V does
 INSTRUCT_PIX2PIX, CONTROLNET = "instruct-pix2pix", "controlnet-canny"
-FROM_PICTURES = (SVD, VIDEOCRAFTER_I2V)  # those of them that draw nothing without a picture
+FROM_PICTURES = (SVD, VIDEOCRAFTER_I2V, DIFFUSERS_I2V)  # those of them that draw nothing without a picture
 FROM_CLIPS = (INSTRUCT_PIX2PIX, CONTROLNET)  # and nothing without a clip
 # Who goes on from it: `models.streamers`
 STREAMING = "streaming-t2v"
@@ -26,7 +27,8 @@ MEMORY = {
     INSTRUCT_PIX2PIX: (8, 1),
     CONTROLNET: (8, 1),
 }
-#: Steps and guidance scale of each system by the name of its weights, where a request leaves them to the model.
+#: Steps and guidance scale of each system by the name of its weights, where a request leaves them to the model; 0 where
+#: they are those that the weights were released with.
 SAMPLING: dict[str, tuple[int | None, float | None]] = {
     "streaming-t2v": (None, 9.0),  # its first chunk
     "animatediff": (25, 7.5),
@@ -34,6 +36,8 @@ SAMPLING: dict[str, tuple[int | None, float | None]] = {
     "text2video-zero": (50, 7.5),
     "videocrafter": (50, 12.0),
     "videocrafter-i2v": (50, 12.0),
+    "diffusers": (0, 0.0),
+    "diffusers-i2v": (0, 0.0),
     "make-a-video": (50, 4.0),
     "tiny-shapes": (None, None),
     "tiny-shapes-turbo": (None, None),

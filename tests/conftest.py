@@ -14,7 +14,7 @@ from tests.support.servers import Valkey
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults", "the experiments of tests/faults")
-    group.addoption("--seeds", type=int, default=3, help="how often each is made")
+    group.addoption("--seeds", type=int, default=1, help="how often each is made")
     group.addoption("--jobs", type=int, default=12, help="videos that are ordered in each that orders many")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from models.first_chunk import along, animatediff, make_a_video, svd, text2video_zero, videocrafter
+from models.first_chunk import along, animatediff, make_a_video, released, svd, text2video_zero, videocrafter
 from models.first_chunk.source import Source
 from models.loading import find_checkpoint
 from models.memory import placement, presets
@@ -18,6 +18,8 @@ from models.model import CheckpointError
 from models.systems import (
     ANIMATEDIFF,
     CONTROLNET,
+    DIFFUSERS,
+    DIFFUSERS_I2V,
     INSTRUCT_PIX2PIX,
     MAKE_A_VIDEO,
     SVD,
@@ -32,6 +34,8 @@ SOURCES: dict[str, Callable[..., Source]] = {
     TEXT2VIDEO_ZERO: text2video_zero.load,
     VIDEOCRAFTER: videocrafter.load,
     VIDEOCRAFTER_I2V: videocrafter.load,
+    DIFFUSERS: released.load_text,
+    DIFFUSERS_I2V: released.load_pictures,
     MAKE_A_VIDEO: make_a_video.load,
     INSTRUCT_PIX2PIX: along.load_instruct_pix2pix,
     CONTROLNET: along.load_controlnet,

@@ -19,9 +19,10 @@ from models.streaming_t2v.sampler import OnStep
 class Wish:
     """What a chunk is to show, and how it is to be drawn.
 
-    image: uint8 [h, w, 3], of any size. index: of the chunk, each of which has noise of its own. rate: frames a second
-    that motion is drawn for, by networks that hear it: at half the rate all moves twice as far. motion: of the camera,
-    right and down a frame in 1/512 of the frame, for Text2Video-Zero. None: the system's own.
+    image: uint8 [h, w, 3], of any size. steps, guidance_scale: 0 for those of the source's weights as they were
+    released. index: of the chunk, each of which has noise of its own. fps: frames a second that the chunk is shown at.
+    rate: frames a second that motion is drawn for, by networks that hear it: at half the rate all moves twice as far.
+    motion: of the camera, right and down a frame in 1/512 of the frame, for Text2Video-Zero. None: the system's own.
     """
 
     prompt: str
@@ -35,6 +36,7 @@ class Wish:
     guidance_scale: float  # by the text; a source that reads none has its own
     eta: float = 1.0  # of DDIM, by systems that sample with it
     index: int = 0
+    fps: float = 8.0
     rate: float | None = None
     motion: tuple[float, float] | None = None
 
@@ -46,6 +48,21 @@ class Wish:
         scale = trained / min(self.height, self.width)
         height, width = (max(trained, round(side * scale / 64) * 64) for side in (self.height, self.width))
         return height, width
+
+    def framed(self, height: int, width: int) -> tuple[np.ndarray, tuple[slice, slice]]:
+        """The picture in the middle of a canvas of that size, black around it, uint8 [H, W, 3]; and where on it.
+
+        Raises ValueError where there is no picture.
+        """
+        if self.image is None:
+            raise ValueError("This first chunk goes on from a picture, and none is given.")
+        scale = min(height / self.height, width / self.width)
+        tall, wide = round(self.height * scale), round(self.width * scale)
+        top, left = (height - tall) // 2, (width - wide) // 2
+        place = slice(top, top + tall), slice(left, left + wide)
+        canvas = np.zeros((height, width, 3), np.uint8)
+        canvas[place] = pixels.fit(self.image[None], tall, wide)[0]
+        return canvas, place
 
     def noise(self, *shape: int) -> torch.Tensor:
         """What sampling starts from."""

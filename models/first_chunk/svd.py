@@ -11,7 +11,7 @@ import numpy as np
 from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
 
-from models import noise, pixels
+from models import noise
 from models.first_chunk.source import Wish, after_each_step, quantized
 from models.model import CheckpointError
 from models.streaming_t2v.sampler import OnStep
@@ -36,7 +36,7 @@ class StableVideoDiffusion:
         frames = pipeline.unet.config.num_frames
         if frames < wish.num_frames:
             raise CheckpointError(f"This Stable Video Diffusion makes {frames} frames; {wish.num_frames} are needed.")
-        canvas, (top, left, tall, wide) = self._framed(wish)
+        canvas, (rows, columns) = wish.framed(self._height, self._width)
         channels, factor = pipeline.unet.config.out_channels, pipeline.vae_scale_factor
         latents = wish.noise(1, frames, channels, self._height // factor, self._width // factor)
         made = pipeline(
@@ -51,18 +51,7 @@ class StableVideoDiffusion:
             decode_chunk_size=8,
             callback_on_step_end=after_each_step(on_step, wish.steps),
         )
-        return quantized(made.frames[0][:, top : top + tall, left : left + wide], wish)
-
-    def _framed(self, wish: Wish) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-        """The picture on its canvas, uint8 [H, W, 3], and where on it: top, left, height, width."""
-        if wish.image is None:
-            raise ValueError("Stable Video Diffusion goes on from a picture, and none is given.")
-        scale = min(self._height / wish.height, self._width / wish.width)
-        tall, wide = round(wish.height * scale), round(wish.width * scale)
-        top, left = (self._height - tall) // 2, (self._width - wide) // 2
-        canvas = np.zeros((self._height, self._width, 3), np.uint8)
-        canvas[top : top + tall, left : left + wide] = pixels.fit(wish.image[None], tall, wide)[0]
-        return canvas, (top, left, tall, wide)
+        return quantized(made.frames[0][:, rows, columns], wish)
 
 
 def load(folder: str, **options: Any) -> StableVideoDiffusion:

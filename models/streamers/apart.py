@@ -16,6 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models import noise
+from models.releases import Release
 from models.streaming_t2v.sampler import OnStep
 
 SCHEDULERS = ("scheduler", "audio_scheduler")
@@ -53,6 +55,14 @@ def _sound(waves: Tensor | None) -> np.ndarray | None:  # [1, C, S], -1..1
         return None
     loudness: np.ndarray = (waves[0].float().clamp(-1, 1) * LOUDEST).round().to(torch.int16).T.cpu().numpy()
     return np.ascontiguousarray(loudness)
+
+
+def grain(pipeline: Any, release: Release, *, seed: int, stage: str, index: int) -> torch.Generator:
+    """What a call draws its noise from, for itself alone."""
+    drawn = noise.generator(seed=seed, stage=stage, index=index)
+    if not release.draws_on_device:
+        return drawn
+    return torch.Generator(pipeline.transformer.device).manual_seed(drawn.initial_seed())
 
 
 def picture(frame: np.ndarray) -> Image.Image:  # uint8 [H, W, 3]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from models import noise, pixels
-from models.families.last_frame import Release
+from models import pixels
+from models.releases import Release
 from models.request import Brief
 from models.streamers import apart
 from models.streamers.streamer import State
@@ -54,24 +54,13 @@ class LastFrame:
     def _drawn(self, pipeline: Any, given: dict[str, Any], index: int, frame: int, on_step: OnStep) -> np.ndarray:
         """One call, uint8 [F, H, W, 3]. Raises ValueError where the pipeline makes another number of frames."""
         model, request = self._brief.model, self._brief.request
-        grain = noise.generator(seed=request.seed_at(frame), stage=STAGE, index=index)
-        if self._release.draws_on_device:
-            device = pipeline.transformer.device
-            grain = torch.Generator(device).manual_seed(grain.initial_seed())
         asked = {
+            **self._release.call(model.size, model.chunk_frames, request.steps, request.guidance_scale, model.fps),
             "prompt": self._brief.caption(frame),
             "negative_prompt": self._brief.negative_prompt or None,
-            "width": model.size.width,
-            "height": model.size.height,
-            "num_frames": model.chunk_frames,
-            "num_inference_steps": request.steps,
-            "guidance_scale": request.guidance_scale,
-            "max_guidance_scale": request.guidance_scale,
-            "fps": model.fps,
-            "frame_rate": model.fps,
-            "generator": grain,
+            "generator": apart.grain(pipeline, self._release, seed=request.seed_at(frame), stage=STAGE, index=index),
         }
-        frames = apart.call(pipeline, {**asked, **dict(self._release.more), **given}, on_step).frames
+        frames = apart.call(pipeline, {**asked, **given}, on_step).frames
         if len(frames) != model.chunk_frames:
             raise ValueError(f"{type(pipeline).__name__} made {len(frames)} frames, not {model.chunk_frames}.")
         return frames

@@ -65,6 +65,7 @@ def test_a_server_that_always_stalls_holds_no_rate() -> None:
     assert not any(load.holds(20) for load in tried)
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_waiting_videos_are_small_and_all_who_watch_are_told(tmp_path: Path) -> None:
     """Also with the wake-ups that are sent for each: those are in the store too."""

@@ -89,6 +89,7 @@ def test_what_makes_no_sense_is_refused_in_a_line(capsys: pytest.CaptureFixture[
         assert words[1].partition("=")[0] in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_a_real_service_is_given_the_same_orders(tmp_path: Path) -> None:
     """For moments, so only roughly alike; how alike in half an hour, docs/operations.md says."""

@@ -14,6 +14,7 @@ from bench.gpu.roofline import Rates, Work
 from models.memory.presets import PRESETS
 
 
+@pytest.mark.long
 def test_every_stage_is_timed_under_every_preset(tmp_path, capsys):
     torch.set_num_threads(1)  # of so little work more threads make more, above all on a busy machine
     main(["--cpu", "--json", str(tmp_path / "figures.json")])

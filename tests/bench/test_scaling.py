@@ -10,6 +10,7 @@ import pytest
 from bench import scaling
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_two_workers_make_one_video_at_once(tmp_path: Path) -> None:
     file = tmp_path / "scaling.json"

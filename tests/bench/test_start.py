@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.long
 def test_every_part_of_a_start_has_its_share() -> None:
     told = subprocess.run(
         [sys.executable, "-m", "bench.start"], capture_output=True, text=True, check=True, timeout=120

@@ -99,6 +99,7 @@ def test_every_operation_keeps_to_its_description(
     assert tested == selected
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_calls_lead_to_one_another_as_described(inn: House, environment: dict[str, str], tmp_path: Path) -> None:
     covered = 0

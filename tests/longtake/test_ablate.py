@@ -23,6 +23,7 @@ def run(tmp_path, *arguments):
     return result.output
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_three_conditionings_are_trained_and_measured(tmp_path):
     figures = tmp_path / "figures.json"
@@ -37,6 +38,7 @@ def test_the_three_conditionings_are_trained_and_measured(tmp_path):
     assert shown_planes.unet.config.known_planes and shown_planes.cam is None
 
 
+@pytest.mark.long
 def test_the_choice_of_the_anchor_and_apm_take_effect(tmp_path):
     figures = tmp_path / "figures.json"
     run(tmp_path, "appearance", "--frames", "25", "--json", str(figures))
@@ -52,6 +54,7 @@ def short(monkeypatch):
     monkeypatch.setitem(tables.TABLES, "blending", replace(table, variants=variants))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("short")
 def test_the_three_ways_to_join_windows_make_three_videos(tmp_path):
     figures = tmp_path / "figures.json"
@@ -60,6 +63,7 @@ def test_the_three_ways_to_join_windows_make_three_videos(tmp_path):
     assert len({row["flow_std_dis"][0] for row in rows.values()}) == len(rows) == 3
 
 
+@pytest.mark.long
 def test_every_system_makes_its_row_of_the_comparison(tmp_path):
     figures = tmp_path / "figures.json"
     run(tmp_path, "systems", "--frames", "17", "--json", str(figures))
@@ -68,6 +72,7 @@ def test_every_system_makes_its_row_of_the_comparison(tmp_path):
     assert all(row["cpu_seconds_per_frame"][0] > 0 for row in rows.values())
 
 
+@pytest.mark.long
 def test_all_that_turbo_can_leave_out_is_left_out_in_its_row(tmp_path):
     figures = tmp_path / "figures.json"
     run(tmp_path, "turbo", "--frames", "17", "--sampling-steps", "3", "--json", str(figures))
@@ -75,6 +80,7 @@ def test_all_that_turbo_can_leave_out_is_left_out_in_its_row(tmp_path):
     assert len({row["seam_ratio"][0] for row in rows.values()}) == len(rows) == 10
 
 
+@pytest.mark.long
 def test_all_that_turbo_can_leave_out_of_a_refinement_is_left_out_in_its_row(tmp_path):
     figures = tmp_path / "figures.json"
     run(tmp_path, "turbo-refinement", "--frames", "17", "--row", "exact", "--row", "4 steps", "--json", str(figures))
@@ -83,6 +89,7 @@ def test_all_that_turbo_can_leave_out_of_a_refinement_is_left_out_in_its_row(tmp
     assert all(row["cpu_seconds_per_refined_frame"][0] > 0 for row in refined.values())
 
 
+@pytest.mark.long
 def test_a_sheet_shows_every_row_and_its_slice(tmp_path):
     target = tmp_path / "systems.png"
     said = run(tmp_path, "systems", "--frames", "17", "--sheet", str(target))

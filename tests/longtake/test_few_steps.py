@@ -108,6 +108,7 @@ def test_guidance_goes_beyond_the_prompted_branch() -> None:
     assert torch.equal(predict(torch.zeros(1), torch.zeros(1)), torch.full((1,), 3.0))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_both_stages_learn_and_leave_their_teacher_alone(tmp_path) -> None:  # type: ignore[no-untyped-def]
     torch.set_num_threads(1)

@@ -90,6 +90,7 @@ def kill_midway(file: Path, stage: str, progress: Path) -> None:
         training.kill()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_published_checkpoint_is_trained_resumed_after_a_kill_and_loads(root: Path):
     output = follow(recipe(root, "whole"), "cam", "apm")

@@ -112,7 +112,7 @@ def test_a_stage_that_is_done_is_not_trained_again(tmp_path):
     assert torch.load(tmp_path / "line.pt", weights_only=True)["step"] == steps
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_stage_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_path, processes):
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
@@ -134,6 +134,7 @@ def by_two(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_processes_of_a_launcher_learn_what_processes_started_here_learn(by_two, tmp_path):
     (tmp_path / "launched.py").write_text(
         "from functools import partial; from pathlib import Path; from tests.longtake.test_loop import *\n"

@@ -59,6 +59,7 @@ def losses(stage: Any, batch: Any, steps: int) -> list[float]:
     return seen
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 def test_every_stage_learns_and_all_of_them_are_one_checkpoint(begun: Path, tmp_path: Path) -> None:
     for build in (

@@ -63,6 +63,7 @@ def test_text_to_video_begins_as_the_first_chunk_but_for_the_frames_a_second(beg
     assert {name for name, _ in stage.learner.named_parameters()} - learned(stage, 0.0) == set()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_image_to_video_learns_the_projection_first_and_both_checkpoints_are_bundled(begun, tmp_path):
     first = TextToVideoStage(begun)

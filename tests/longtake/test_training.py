@@ -25,6 +25,7 @@ from tests.longtake.test_loop import kill_midway, learn_steps
 PART_OF = {"vae": "vae", "first_chunk": "first_chunk", "cam": "cam", "apm": "cam", "refiner": "refiner"}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_cam_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_path):
     for name in ("whole", "killed"):
@@ -40,6 +41,7 @@ def test_cam_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_path)
         assert (tmp_path / "killed" / part / weights).read_bytes() == (tmp_path / "whole" / part / weights).read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_every_stage_builds_on_those_before_and_the_result_loads(tmp_path):
     torch.set_num_threads(1)

@@ -44,6 +44,7 @@ def learned(stage, steps):
     return losses
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_each_stage_goes_on_from_the_pictures_and_learns(folder):
     losses = learned(pictures := TextToImageStage(folder), 6)

@@ -94,6 +94,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         VideoSource(tmp_path, size=64, fps=FPS)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_cam_and_apm_train_on_a_folder_of_videos(tmp_path: Path) -> None:
     for seed in range(3):

@@ -102,9 +102,9 @@ def test_a_wide_video_has_a_wide_first_chunk(animatediff, svd):
         assert source.draw(wide, lambda *_: None).shape == (16, 64, 112, 3)
 
 
-def test_svd_sees_the_picture_with_black_beside_it(svd):
-    canvas, (top, left, tall, wide) = svd._framed(WISH)
-    assert canvas.shape == (64, 128, 3) and (top, left, tall, wide) == (0, 32, 64, 64)
+def test_svd_sees_the_picture_with_black_beside_it():
+    canvas, place = WISH.framed(64, 128)
+    assert canvas.shape == (64, 128, 3) and place == (slice(0, 64), slice(32, 96))
     assert not canvas[:, :32].any() and not canvas[:, 96:].any() and canvas[:, 32:96].any()
 
 

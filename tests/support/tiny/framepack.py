@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -10,6 +11,8 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     HunyuanVideoFramepackPipeline,
     HunyuanVideoFramepackTransformer3DModel,
+    HunyuanVideoPipeline,
+    HunyuanVideoTransformer3DModel,
 )
 from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video_framepack import DEFAULT_PROMPT_TEMPLATE
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
@@ -34,15 +37,11 @@ OPTIONS: dict[str, bool | int | float | str] = {"latent_window_size": 2}
 def build(folder: Path) -> Path:
     """A checkpoint in `folder`, the same every time."""
     torch.manual_seed(7)
-    words = llama_tokenizer()
     HunyuanVideoFramepackPipeline(
-        text_encoder=LlamaModel(_llama(len(words))),
-        tokenizer=words,
-        transformer=_transformer(),
-        vae=_vae(),
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-        text_encoder_2=CLIPTextModel(_clip()),
-        tokenizer_2=text.tokenizer(77),
+        **_shared(),
+        transformer=HunyuanVideoFramepackTransformer3DModel(
+            **_SIZE, has_image_proj=True, image_proj_dim=32, has_clean_x_embedder=True
+        ),
         image_encoder=SiglipVisionModel(
             SiglipVisionConfig(
                 hidden_size=32,
@@ -55,6 +54,14 @@ def build(folder: Path) -> Path:
         ),
         feature_extractor=SiglipImageProcessor(size={"height": 16, "width": 16}),
     ).save_pretrained(folder)
+    return folder
+
+
+def build_hunyuan(folder: Path) -> Path:
+    """HunyuanVideo itself, which draws from text."""
+    torch.manual_seed(8)
+    parts = _shared() | {"scheduler": FlowMatchEulerDiscreteScheduler(shift=7.0)}
+    HunyuanVideoPipeline(**parts, transformer=HunyuanVideoTransformer3DModel(**_SIZE)).save_pretrained(folder)
     return folder
 
 
@@ -93,13 +100,23 @@ def _clip() -> CLIPTextConfig:
     )  # fmt: skip
 
 
-def _transformer() -> HunyuanVideoFramepackTransformer3DModel:
-    return HunyuanVideoFramepackTransformer3DModel(
-        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=10, num_layers=1,
-        num_single_layers=1, num_refiner_layers=1, patch_size=2, patch_size_t=1, guidance_embeds=True,
-        text_embed_dim=16, pooled_projection_dim=8, rope_axes_dim=(2, 4, 4), has_image_proj=True, image_proj_dim=32,
-        has_clean_x_embedder=True,
-    )  # fmt: skip
+_SIZE: dict[str, Any] = {
+    "in_channels": 4, "out_channels": 4, "num_attention_heads": 2, "attention_head_dim": 10, "num_layers": 1,
+    "num_single_layers": 1, "num_refiner_layers": 1, "patch_size": 2, "patch_size_t": 1, "guidance_embeds": True,
+    "text_embed_dim": 16, "pooled_projection_dim": 8, "rope_axes_dim": (2, 4, 4),
+}  # fmt: skip
+
+
+def _shared() -> dict[str, Any]:
+    words = llama_tokenizer()
+    return {
+        "text_encoder": LlamaModel(_llama(len(words))),
+        "tokenizer": words,
+        "vae": _vae(),
+        "scheduler": FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        "text_encoder_2": CLIPTextModel(_clip()),
+        "tokenizer_2": text.tokenizer(77),
+    }
 
 
 def _vae() -> AutoencoderKLHunyuanVideo:

@@ -11,6 +11,7 @@ from diffusers import (
     AutoencoderKLWan,
     CogVideoXDDIMScheduler,
     CogVideoXImageToVideoPipeline,
+    CogVideoXPipeline,
     CogVideoXTransformer3DModel,
     UniPCMultistepScheduler,
     WanImageToVideoPipeline,
@@ -58,22 +59,32 @@ def build_text(folder: Path) -> Path:
 
 def build_cogvideox(folder: Path) -> Path:
     """CogVideoX from a picture, with positions that turn."""
+    CogVideoXImageToVideoPipeline(**_cogvideox(8)).save_pretrained(folder)
+    return folder
+
+
+def build_cogvideox_text(folder: Path) -> Path:
+    """CogVideoX from text."""
+    CogVideoXPipeline(**_cogvideox(4)).save_pretrained(folder)
+    return folder
+
+
+def _cogvideox(channels: int) -> dict[str, Any]:
     torch.manual_seed(14)
-    CogVideoXImageToVideoPipeline(
-        tokenizer=text.tokenizer(226),
-        text_encoder=text.t5(),
-        vae=AutoencoderKLCogVideoX(
+    return {
+        "tokenizer": text.tokenizer(226),
+        "text_encoder": text.t5(),
+        "vae": AutoencoderKLCogVideoX(
             down_block_types=("CogVideoXDownBlock3D",) * 4, up_block_types=("CogVideoXUpBlock3D",) * 4,
             block_out_channels=(8,) * 4, latent_channels=4, layers_per_block=1, norm_num_groups=2,
         ),
-        transformer=CogVideoXTransformer3DModel(
-            num_attention_heads=2, attention_head_dim=16, in_channels=8, out_channels=4, time_embed_dim=2,
+        "transformer": CogVideoXTransformer3DModel(
+            num_attention_heads=2, attention_head_dim=16, in_channels=channels, out_channels=4, time_embed_dim=2,
             text_embed_dim=text.WIDTH, num_layers=1, sample_width=8, sample_height=4, sample_frames=9,
             max_text_seq_length=226, use_rotary_positional_embeddings=True,
         ),
-        scheduler=CogVideoXDDIMScheduler(prediction_type="v_prediction", rescale_betas_zero_snr=True),
-    ).save_pretrained(folder)  # fmt: skip
-    return folder
+        "scheduler": CogVideoXDDIMScheduler(prediction_type="v_prediction", rescale_betas_zero_snr=True),
+    }  # fmt: skip
 
 
 def _shared() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     LTXConditionPipeline,
     LTXImageToVideoPipeline,
+    LTXPipeline,
     LTXVideoTransformer3DModel,
 )
 
@@ -30,6 +31,12 @@ def build(folder: Path) -> Path:
 def build_image_to_video(folder: Path) -> Path:
     """The one that goes on from a picture."""
     LTXImageToVideoPipeline(**_parts()).save_pretrained(folder)
+    return folder
+
+
+def build_text(folder: Path) -> Path:
+    """The one that draws from text alone."""
+    LTXPipeline(**_parts()).save_pretrained(folder)
     return folder
 
 

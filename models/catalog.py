@@ -121,6 +121,15 @@ _ENTRIES = (
         max_anchor_guidance_scale=1.0,
     ),
     replace(
+        TINY_SHAPES,
+        name="tiny-shapes-dit",
+        description="tiny-shapes whose first chunk is gone on from by a diffusion transformer in place of a UNet.",
+        checkpoint="tiny-shapes-dit",
+        first_chunks=(),
+        streamers=(),
+        preset=None,
+    ),
+    replace(
         TINY_SHAPES.composed(TEXT2VIDEO_ZERO, TEXT2VIDEO_ZERO),
         name="tiny-text2video-zero",
         description="Text2Video-Zero alone, on drawn shapes: one picture that the camera moves over.",
@@ -223,6 +232,7 @@ _ENTRIES = (
 BUNDLED = (
     "tiny-shapes",
     "tiny-shapes-turbo",
+    "tiny-shapes-dit",
     "tiny-text2video-zero",
     "tiny-instruct-pix2pix",
     "tiny-controlnet-canny",

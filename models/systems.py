@@ -41,6 +41,7 @@ SAMPLING: dict[str, tuple[int | None, float | None]] = {
     "make-a-video": (50, 4.0),
     "tiny-shapes": (None, None),
     "tiny-shapes-turbo": (None, None),
+    "tiny-shapes-dit": (None, None),
     "tiny-text2video-zero": (20, 3.0),
     "tiny-videocrafter": (25, 2.0),
     "tiny-videocrafter-i2v": (25, 2.0),

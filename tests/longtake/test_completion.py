@@ -16,7 +16,7 @@ LONGTAKE = Path(sys.executable).with_name("longtake")
     [
         ("longtake do", ["doctor"]),
         ("longtake submit --ref", ["--refine"]),
-        ("longtake generate --model tiny-sh", ["tiny-shapes", "tiny-shapes-turbo"]),
+        ("longtake generate --model tiny-sh", ["tiny-shapes", "tiny-shapes-turbo", "tiny-shapes-dit"]),
     ],
 )
 def test_a_word_that_is_begun_is_completed(line: str, offered: list[str]) -> None:

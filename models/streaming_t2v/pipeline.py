@@ -18,8 +18,8 @@ from models.memory.presets import Preset
 # Imported for diffusers too, which loads a component's class only from a module that is there already.
 from models.refinement.network import VideoRefinerUNet3D as VideoRefinerUNet3D
 from models.refinement.schedule import LogSNRCosineSchedule as LogSNRCosineSchedule
-from models.streaming_dit.cam import ConditionalAttentionTransformer as ConditionalAttentionTransformer
-from models.streaming_dit.transformer import StreamingTransformer3D as StreamingTransformer3D
+from models.streaming_dit.cam import ConditionalAttentionTransformer
+from models.streaming_dit.transformer import StreamingTransformer3D
 from models.streaming_t2v.apm import AppearancePreservationModule
 from models.streaming_t2v.cam import ConditionalAttentionModule
 from models.streaming_t2v.unet import StreamingUNet3D
@@ -61,8 +61,8 @@ class StreamingPipeline(DiffusionPipeline):
         vae: AutoencoderKL,
         scheduler: DDIMScheduler,
         first_chunk: Any,
-        unet: StreamingUNet3D,
-        cam: ConditionalAttentionModule | None,
+        unet: StreamingUNet3D | StreamingTransformer3D,
+        cam: ConditionalAttentionModule | ConditionalAttentionTransformer | None,
         apm: AppearancePreservationModule,
         image_encoder: Any,
         refiner: Any = None,

@@ -1,7 +1,7 @@
 """Helios: 33 frames after 33 frames, from all that was, remembered the more coarsely the longer it is past.
 
-Source: Helios (arXiv 2603.04379); diffusers' `HeliosPipeline`. Standard library only until it streams. The pyramid of
-Helios-Mid and Helios-Distilled (`HeliosPyramidPipeline`) is not streamed.
+Source: Helios (arXiv 2603.04379); diffusers' `HeliosPipeline`. Standard library only until it streams. Helios-Mid and
+Helios-Distilled, which draw a chunk small first, are `helios_pyramid`.
 """
 
 from __future__ import annotations
@@ -52,9 +52,14 @@ def refuse(facts: Facts) -> str | None:
     """A schedule in stages is the pyramid's."""
     stages, solver = facts.of("scheduler", "stages", 3), facts.of("scheduler", "scheduler_type", "unipc")
     if stages != 1:
-        return f"its scheduler has {stages} stages, and only the one of Helios-Base is sampled."
+        return f"its scheduler has {stages} stages, and the one of Helios-Base has one."
     if solver not in SOLVERS:
         return f"its scheduler's solver is '{solver}', and only {' and '.join(SOLVERS)} are known."
+    return cannot_go_on(facts)
+
+
+def cannot_go_on(facts: Facts) -> str | None:
+    """Helios' network can be built without a memory."""
     if not facts.of("transformer", "has_multi_term_memory_patch", True):
         return "its network has no patches for the past, so no chunk could go on from another."
     return None

@@ -9,6 +9,7 @@ The state: `history`, the last latents, float32 [1, C, long + mid + short, h, w]
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -57,18 +58,11 @@ class Helios:
     @torch.no_grad()
     def denoised(self, index: int, first_frame: int, before: State, on_step: OnStep) -> Tensor:
         """The latents of a chunk, float32 [1, C, latents_per_chunk, h, w] on the CPU."""
-        network, request = self._pipeline.transformer, self._brief.request
-        shape = (1, network.config.in_channels, self._latents, *before["first"].shape[-2:])
-        latents = noise.gaussian(shape, seed=request.seed_at(first_frame), stage=STAGE, index=index).to(network.device)
-        text, past = self._text(first_frame), self._past(before, 2 if self._guided else 1)
+        latents, predicted = self._drawn(index, first_frame, before), self._predictor(first_frame, before)
         scheduler = self._scheduler(latents)
         for done, t in enumerate(scheduler.timesteps, start=1):
-            both = latents.to(network.dtype).expand(len(text), -1, -1, -1, -1)
-            predicted = network(both, t.expand(len(text)), text, **past, return_dict=False)[0].float()
-            if self._guided:
-                with_text, without = predicted.chunk(2)
-                predicted = without + request.guidance_scale * (with_text - without)
-            latents = scheduler.step(predicted, t, latents, return_dict=False)[0].float()
+            velocity = self._guided(predicted(latents, t))
+            latents = scheduler.step(velocity, t, latents, return_dict=False)[0].float()
             on_step(done, len(scheduler.timesteps))
         return latents.cpu()
 
@@ -77,8 +71,34 @@ class Helios:
         return causal_vae.alone(self._pipeline.vae, latents)
 
     @property
-    def _guided(self) -> bool:
+    def _is_guided(self) -> bool:
         return self._brief.request.guidance_scale > 1
+
+    def _drawn(self, index: int, first_frame: int, before: State) -> Tensor:
+        """What a chunk begins with: noise, float32 [1, C, latents_per_chunk, h, w]."""
+        network = self._pipeline.transformer
+        shape = (1, network.config.in_channels, self._latents, *before["first"].shape[-2:])
+        seed = self._brief.request.seed_at(first_frame)
+        return noise.gaussian(shape, seed=seed, stage=STAGE, index=index).to(network.device)
+
+    def _predictor(self, first_frame: int, before: State) -> Callable[[Tensor, Tensor], Tensor]:
+        """What the network predicts for latents at a time: float32 [1 or 2, C, F, h, w], with text and without."""
+        network, text = self._pipeline.transformer, self._text(first_frame)
+        past = self._past(before, len(text))
+
+        def predicted(latents: Tensor, t: Tensor) -> Tensor:
+            both = latents.to(network.dtype).expand(len(text), -1, -1, -1, -1)
+            velocity: Tensor = network(both, t.expand(len(text)), text, **past, return_dict=False)[0]
+            return velocity.float()
+
+        return predicted
+
+    def _guided(self, predicted: Tensor) -> Tensor:
+        """Classifier-free guidance, where there is any."""
+        if not self._is_guided:
+            return predicted
+        with_text, without = predicted.chunk(2)
+        return without + self._brief.request.guidance_scale * (with_text - without)
 
     def _left(self, made: Tensor, history: Tensor, first: Tensor) -> tuple[np.ndarray, State]:
         past = torch.cat([history, made], dim=2)[:, :, -sum(self._sizes) :]
@@ -132,19 +152,22 @@ class Helios:
         """[1 or 2, MAX_TOKENS, D]: the prompt, and where there is guidance what is not to be seen."""
         brief, network = self._brief, self._pipeline.transformer
         read = self._pipeline.encode_prompt(
-            brief.caption(first_frame), brief.negative_prompt, self._guided, max_sequence_length=MAX_TOKENS
+            brief.caption(first_frame), brief.negative_prompt, self._is_guided, max_sequence_length=MAX_TOKENS
         )
         return torch.cat([part for part in read if part is not None]).to(network.device, network.dtype)
 
     def _scheduler(self, latents: Tensor) -> Any:
-        """One of its own for the chunk, with the shift that its number of patches asks for."""
+        """One of its own for the chunk."""
         scheduler = deepcopy(self._pipeline.scheduler)
-        patch = self._pipeline.transformer.config.patch_size
-        length = latents[0, 0].numel() // (patch[0] * patch[1] * patch[2])
-        ends = (("base_image_seq_len", 256), ("max_image_seq_len", 4096), ("base_shift", 0.5), ("max_shift", 1.15))
-        shortest, longest, least, most = (scheduler.config.get(name, default) for name, default in ends)
-        shift = least + (most - least) * (length - shortest) / (longest - shortest)
         steps = self._brief.request.steps
         sigmas = np.linspace(0.999, 0.0, steps + 1)[:-1]
-        scheduler.set_timesteps(steps, device=latents.device, sigmas=sigmas, mu=shift)
+        scheduler.set_timesteps(steps, device=latents.device, sigmas=sigmas, mu=self._shift(latents))
         return scheduler
+
+    def _shift(self, latents: Tensor) -> float:
+        """How far the schedule is shifted to the noise for latents of so many patches."""
+        config, patch = self._pipeline.scheduler.config, self._pipeline.transformer.config.patch_size
+        length = latents[0, 0].numel() // (patch[0] * patch[1] * patch[2])
+        ends = (("base_image_seq_len", 256), ("max_image_seq_len", 4096), ("base_shift", 0.5), ("max_shift", 1.15))
+        shortest, longest, least, most = (config.get(name, default) for name, default in ends)
+        return float(least + (most - least) * (length - shortest) / (longest - shortest))

@@ -38,7 +38,7 @@ def model(folder):
     return streamed.model(helios.FAMILY, folder, tiny.SIZE, **tiny.OPTIONS)
 
 
-def in_one_call(pipeline, brief, monkeypatch):
+def in_one_call(pipeline, brief, monkeypatch, module=reference, **asked):
     """Frames of diffusers' own loop, float [F, H, W, 3] in 0..1, from the noise that is ours in its order."""
     request, size, rand = brief.request, brief.model.size, torch.rand
     of_posterior, of_picture, shares = iter((0, 1)), iter((2, 3) if request.image is not None else ()), iter((2, 3))
@@ -57,32 +57,33 @@ def in_one_call(pipeline, brief, monkeypatch):
 
     image = None if request.image is None else pixels.fit(request.image[None], size.height, size.width)[0]
     with monkeypatch.context() as patch:
-        patch.setattr(reference, "randn_tensor", own)
+        patch.setattr(module, "randn_tensor", own)
         patch.setattr(vae_module, "randn_tensor", posterior)
         patch.setattr(torch, "rand", share)
         return pipeline(
             prompt=request.prompt, negative_prompt=request.negative_prompt, height=size.height, width=size.width,
-            num_frames=request.num_frames, num_inference_steps=request.steps, guidance_scale=request.guidance_scale,
+            num_frames=request.num_frames, guidance_scale=request.guidance_scale,
             num_latent_frames_per_chunk=tiny.OPTIONS["latents_per_chunk"],
             history_sizes=list(map(int, tiny.OPTIONS["history_sizes"].split(","))),
-            image=None if image is None else Image.fromarray(image),
+            image=None if image is None else Image.fromarray(image), **asked,
         ).frames[0]  # fmt: skip
 
 
-def chunk_by_chunk(pipeline, brief, monkeypatch):
+def chunk_by_chunk(streamer, brief, monkeypatch):
     """The same of ours, before they are rounded."""
     shown = []
     with monkeypatch.context() as patch:
         whole = causal_vae.as_bytes
         patch.setattr(causal_vae, "as_bytes", lambda frames: shown.append(frames) or whole(frames))
-        streamed.video(Helios(pipeline, brief), brief.model)
+        streamed.video(streamer, brief.model)
     return ((torch.cat(shown, dim=2)[0] + 1) / 2).permute(1, 2, 3, 0).numpy()
 
 
 @pytest.mark.parametrize("image", [None, streamed.picture(1)], ids=["text", "picture"])
 def test_chunk_by_chunk_equals_the_pipeline_in_one_call(pipeline, model, monkeypatch, image):
     brief = streamed.brief(model, image=image)
-    theirs, ours = in_one_call(pipeline, brief, monkeypatch), chunk_by_chunk(pipeline, brief, monkeypatch)
+    theirs = in_one_call(pipeline, brief, monkeypatch, num_inference_steps=brief.request.steps)
+    ours = chunk_by_chunk(Helios(pipeline, brief), brief, monkeypatch)
     assert len(ours) == 27 and len(theirs) == 25  # the pipeline cuts the last frames to four and one
     assert np.abs(ours[:25] - theirs).max() < 1e-4 and theirs.std() > 0.01
 

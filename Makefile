@@ -5,7 +5,8 @@ BIN    := .venv/bin
 READY  := .venv/.ready
 S3     := .cache/s3-server/.ready
 # More processes than two cores: a third of the time, tests wait for other processes.
-TESTS  := OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+# Without bytecode every one of several hundred processes compiles this tree anew.
+TESTS  := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --durations 25
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test long faults lint fmt train bench bench-gpu bench-api bench-company bench-published bench-length bench-scaling bench-capacity bench-families soak screenshots s3-server lock clean
@@ -31,7 +32,7 @@ serve: setup     ## The service on http://127.0.0.1:8000
 test: setup s3-server lint ## Everything that can be checked on this machine, but for the long forms
 	$(TESTS) -m "not long"
 
-long: setup s3-server ## The long forms: training, ablation, benches, calls that follow from one another (half an hour)
+long: setup s3-server ## The long forms: training, ablation, benches, images, machines cut off, alerts that fire (an hour)
 	$(TESTS) -m long
 
 faults: setup s3-server ## Every experiment that could break a promise, with 20 seeds; then 200 videos through five kills (hours)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
-from models import catalog, imports
+from models import catalog, families, imports
+from models.model import Model
 from tests.support import s3
 from tests.support.s3 import S3Server
 from tests.support.servers import Valkey
@@ -50,10 +51,24 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     server.kill()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def catalogue() -> Iterator[None]:
+    """No module leaves the catalogue with models that it has added, or looks for families where it did."""
+    everything = dict(catalog.MODELS)
+    yield
+    families.look_in(None)
+    restore(everything)
+
+
 @pytest.fixture
 def withdraw() -> Iterator[Callable[[str], object]]:
     """Takes a model out of the catalogue for the length of a test."""
     everything = dict(catalog.MODELS)
     yield catalog.MODELS.pop
+    restore(everything)
+
+
+def restore(everything: dict[str, Model]) -> None:
+    """The catalogue as it was, in the order it had."""
     catalog.MODELS.clear()
-    catalog.MODELS.update(everything)  # in the order they had
+    catalog.MODELS.update(everything)

@@ -47,6 +47,7 @@ class Alarm:
 
 
 @needs_prometheus
+@pytest.mark.long
 @pytest.mark.processes
 @pytest.mark.timeout(900)
 def test_every_alert_fires_when_its_fault_is_there(grounds: Grounds, tmp_path: Path) -> None:

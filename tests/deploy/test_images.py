@@ -28,7 +28,7 @@ from tests.support.images import Build, can_contain, contained, stages, user
 from tests.support.s3 import S3Server
 from tests.support.servers import free_port
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.processes, pytest.mark.timeout(600)]
 
 API, WORKER = (stages(ROOT / f"docker/{name}.Dockerfile") for name in ("api", "worker"))
 USERS = {"api": "api", "render": "worker", "deliver": "courier"}  # process -> user of Redis

@@ -22,6 +22,7 @@ from tests.support.servers import Valkey
 from workers import heartbeat
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.processes,
     pytest.mark.timeout(900),
     pytest.mark.skipif(bool(why := network.lacks()), reason=why),

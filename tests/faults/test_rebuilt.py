@@ -16,7 +16,7 @@ from service.tenants import Tenants
 from tests.support.grounds import Grounds
 from tests.support.house import ROOT, until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.long, pytest.mark.processes]
 
 LONG = {"num_frames": 40, "steps": 4, "refine": False, "seed": 3}
 

@@ -160,6 +160,7 @@ def test_a_worker_that_is_asked_to_leave_gives_its_unit_back_at_once(
 
 
 @pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed (Debian: faketime)")
+@pytest.mark.long
 def test_a_worker_that_is_killed_with_several_units_at_work_loses_none(grounds: Grounds, resting: Process) -> None:
     """P4, where chunks of several videos are one batch: each is made again, from the state that it had."""
     videos = [grounds.submit(steps=steps) for steps in (10, 14)]
@@ -188,6 +189,7 @@ def test_a_worker_whose_clock_is_an_hour_ahead_loses_no_lease(grounds: Grounds, 
     assert {done.worker_id for done in grounds.fates()[video].committed} == {name}
 
 
+@pytest.mark.long
 def test_a_video_that_kills_its_workers_fails_alone(grounds: Grounds, resting: Process) -> None:
     """P10."""
     poison, others = "a green star moving up on a grey background", []

@@ -20,8 +20,12 @@ def test_the_workflow_is_one_that_github_takes_and_runs_all_there_is() -> None:
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     (job,) = yaml.safe_load(WORKFLOW.read_text())["jobs"].values()
-    assert job["steps"][-1]["run"] == ".ci/run"
-    assert re.search(r"^\s*make test$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    told = re.fullmatch(
+        r"\.ci/run \$\{\{ github\.event_name == 'schedule' && '(\w+)' \|\| '(\w+)' }}", job["steps"][-1]["run"]
+    )
+    assert told and told.groups() == ("long", "test")
+    assert (ROOT / ".ci/run").read_text().endswith('make "${1:-test}"\n')
+    assert all(re.search(f"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE) for target in told.groups())
 
 
 def test_the_hooks_before_a_commit_are_those_of_make_lint() -> None:

@@ -53,7 +53,7 @@ def made(workers: int, frames: int, chunk_s: float, look_s: float) -> Row:
     """A refined video of so many frames, by so many workers."""
     asleep = {"LONGTAKE_BENCH_CHUNK_S": str(chunk_s), "LONGTAKE_BENCH_LOOK_S": str(look_s)}
     with tempfile.TemporaryDirectory() as folder:
-        house = House(Path(folder), None, LONGTAKE_LEASE_TTL_S="30", LONGTAKE_SWEEP_INTERVAL_S="5", **asleep)
+        house = House(Path(folder), forked=False, LONGTAKE_LEASE_TTL_S="30", LONGTAKE_SWEEP_INTERVAL_S="5", **asleep)
         try:
             for number in range(workers):
                 house.run(f"worker-{number}", "bench.load.sleeping")

@@ -14,7 +14,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.house.test_studio import CHROMIUM
-from tests.support.house import KEY, ROOT, House
+from tests.support.house import KEY, House
+from tests.support.processes import ROOT
 
 FOLDER = ROOT / "docs" / "studio"
 LIMIT_BYTES = 200_000

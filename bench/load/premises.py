@@ -63,7 +63,7 @@ class Bench:
 
     def rss_mb(self) -> float:
         """Of the API."""
-        return float(psutil.Process(self.house.api.popen.pid).memory_info().rss) / 1e6
+        return float(psutil.Process(self.house.api.pid).memory_info().rss) / 1e6
 
     def store_bytes(self) -> int:
         """Of what is kept, without the buffers of connections and the cache of scripts, which come and go."""
@@ -92,7 +92,7 @@ class Bench:
 @contextmanager
 def opened(**settings: str) -> Iterator[Bench]:
     with tempfile.TemporaryDirectory() as folder:
-        house = House(Path(folder), None, **GENEROUS | settings)
+        house = House(Path(folder), forked=False, **GENEROUS | settings)
         try:
             yield Bench(house)
         finally:

@@ -13,7 +13,8 @@ import httpx
 
 from bench.load.open_loop import Client, Load, events, highest_rate, offer, request
 from bench.load.premises import ORDER, Row, opened
-from tests.support.house import Process, until
+from tests.support.house import until
+from tests.support.processes import Started
 from tests.support.servers import free_port
 
 P99_MS = 100.0
@@ -56,7 +57,7 @@ def bare() -> Iterator[int]:
     """The port of an empty route."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
-        process = Process("bare", [sys.executable, "-m", "bench.load.bare", str(port)], {}, Path(folder))
+        process = Started("bare", [sys.executable, "-m", "bench.load.bare", str(port)], {}, Path(folder))
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
 

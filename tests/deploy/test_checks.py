@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.support.house import ROOT
+from tests.support.processes import ROOT
 
 WORKFLOW = ROOT / ".github/workflows/ci.yml"
 BIN = Path(sys.executable).parent

@@ -22,8 +22,8 @@ from dotenv import dotenv_values
 from models import catalog
 from service.api.__main__ import options
 from service.settings import Settings
-from tests.support.house import ROOT
 from tests.support.images import USER, copy, pinned, sent, stages
+from tests.support.processes import ROOT
 from tests.support.servers import free_port
 from workers.app import ROLES
 from workers.settings import WorkerSettings

@@ -23,8 +23,9 @@ from models import catalog
 from tests.security.conftest import GuardedValkey
 from tests.security.test_supply_chain import locked
 from tests.support import s3
-from tests.support.house import PROMPT, ROOT, Process, until
+from tests.support.house import PROMPT, until
 from tests.support.images import Build, can_contain, contained, stages, user
+from tests.support.processes import ROOT, Process, Started
 from tests.support.s3 import S3Server
 from tests.support.servers import free_port
 
@@ -142,7 +143,7 @@ class Composed:
         self.home(name).mkdir(parents=True)
         command = self.command(name, *words)
         command = contained(command, self.home(name)) if self.contained else command
-        self.processes[name] = Process(name, command, self.environment(name), self.folder)
+        self.processes[name] = Started(name, command, self.environment(name), self.folder)
         return self.processes[name]
 
     def healthy(self, name: str) -> bool:
@@ -153,7 +154,7 @@ class Composed:
             check = [word.replace(there, here) for word in check]
         command = self.command(name, *check)
         if self.contained and name in self.processes:
-            command = ["nsenter", "--mount", f"--target={self.processes[name].popen.pid}", "--", *command]
+            command = ["nsenter", "--mount", f"--target={self.processes[name].pid}", "--", *command]
         return subprocess.run(command, env={**os.environ, **self.environment(name)}, timeout=30).returncode == 0
 
     def longtake(self, *words: str) -> str:
@@ -169,7 +170,7 @@ class Composed:
 
         def told() -> bool:
             time.sleep(CHECK_S)
-            return self.healthy(name) or process.popen.poll() is not None
+            return self.healthy(name) or not process.is_running
 
         until(told, f"a healthy {name}", 180)
         assert self.healthy(name), process.log.read_text()[-4000:]
@@ -223,7 +224,7 @@ def test_a_video_is_made_by_the_images_commands_with_no_more_than_compose_gives_
     assert {file: file.stat().st_mtime_ns for file in composed.image.files()} == before, "nothing is written there"
     with composed.valkey.witness() as witness:
         assert witness.acl_log() == []
-    assert api.popen.poll() is None
+    assert api.is_running
 
 
 def test_operators_commands_work_in_the_api_image(composed: Composed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,10 +239,10 @@ def test_they_run_with_a_read_only_root_as_a_user_without_capabilities(composed:
     if not composed.contained:
         pytest.skip("no mounts of our own on this machine: the processes ran, but not behind a container's walls")
     for name, process in composed.processes.items():
-        status = Path(f"/proc/{process.popen.pid}/status").read_text()
+        status = Path(f"/proc/{process.pid}/status").read_text()
         assert "\nCapEff:\t0000000000000000\n" in status and "\nCapBnd:\t0000000000000000\n" in status, name
         assert "\nNoNewPrivs:\t1\n" in status and f"\nUid:\t{user()}\t" in status
-        mounts = [line.split() for line in Path(f"/proc/{process.popen.pid}/mountinfo").read_text().splitlines()]
+        mounts = [line.split() for line in Path(f"/proc/{process.pid}/mountinfo").read_text().splitlines()]
         writable = {mount[4] for mount in mounts if mount[5].split(",")[0] == "rw"}
         assert "/" not in writable and str(composed.home(name)) in writable
 

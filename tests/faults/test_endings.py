@@ -18,7 +18,8 @@ from service.store import Store
 from tests.service.conftest import done, make_job
 from tests.support.grounds import Grounds
 from tests.support.history import troubles
-from tests.support.house import Process, until
+from tests.support.house import until
+from tests.support.processes import Process
 
 RACES = 300
 

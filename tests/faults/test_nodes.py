@@ -15,8 +15,9 @@ from service.jobs import Job
 from service.settings import Settings
 from service.store import Store
 from tests.support import network, s3
-from tests.support.house import House, Process, stored_job, stored_jobs, until
+from tests.support.house import House, stored_job, stored_jobs, until
 from tests.support.network import Network
+from tests.support.processes import Process
 from tests.support.s3 import S3Server
 from tests.support.servers import Valkey
 from workers import heartbeat
@@ -49,7 +50,7 @@ class Fleet:
         told = s3.settings(f"http://{at['storage']}:{self._storage.ports['proxy']}")
         told["redis_url"] = f"redis://{at['redis']}:{valkey.port}/0"
         environment = {f"LONGTAKE_{name.upper()}": value for name, value in told.items()}
-        self.house = House(folder, valkey, LONGTAKE_CHECKPOINTS="{}", **environment)
+        self.house = House(folder, valkey, forked=False, LONGTAKE_CHECKPOINTS="{}", **environment)
         self._client = connect(Settings(**told))
         self.store = Store(self._client, Settings(**told))
 
@@ -122,4 +123,4 @@ def test_a_host_that_is_cut_off_and_a_worker_that_is_drained_harm_no_video(
     fleet.wire.join("one")
     again = fleet.house.finished(fleet.house.submit(**ORDER | {"num_frames": 16}))  # by the one that was away
     assert again.frame_hashes == undisturbed.frame_hashes[:16]
-    assert one.popen.poll() is None
+    assert one.is_running

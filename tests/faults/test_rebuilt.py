@@ -14,7 +14,8 @@ from service.database import connect
 from service.settings import Settings
 from service.tenants import Tenants
 from tests.support.grounds import Grounds
-from tests.support.house import ROOT, until
+from tests.support.house import until
+from tests.support.processes import ROOT
 
 pytestmark = [pytest.mark.long, pytest.mark.processes]
 

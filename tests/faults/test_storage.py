@@ -15,7 +15,8 @@ from service.objects import key, open_objects
 from service.settings import Settings
 from tests.support import s3
 from tests.support.grounds import Grounds
-from tests.support.house import ROOT, Process, until
+from tests.support.house import until
+from tests.support.processes import ROOT, Process, Started
 from tests.support.proxy import Fault, Proxy
 from tests.support.s3 import S3Server
 
@@ -62,7 +63,7 @@ def test_an_upload_that_was_killed_is_never_seen_and_is_erased(s3_server: S3Serv
         environment = {f"LONGTAKE_{key.upper()}": value for key, value in told.items()}
         proxy.fault(Fault.DELAY, delay_s=0.01)
         command = [sys.executable, "-c", PUT, name, str(tmp_path / "large")]
-        putting = Process(f"putting-{seed}", command, {**environment, "PYTHONPATH": str(ROOT)}, tmp_path)
+        putting = Started(f"putting-{seed}", command, {**environment, "PYTHONPATH": str(ROOT)}, tmp_path)
         until(uploads, "the upload")
         time.sleep(random.Random(seed).uniform(0, 1))
         putting.kill()

@@ -9,7 +9,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.support.grounds import Grounds
-from tests.support.house import Process, until
+from tests.support.house import until
+from tests.support.processes import Process
 from tests.support.receiver import Answer, Receiver
 
 pytestmark = pytest.mark.processes
@@ -69,7 +70,7 @@ def test_an_event_whose_messenger_died_before_it_wrote_that_down_comes_again(gro
     doomed = grounds.run("doomed-courier", *command, LONGTAKE_TEST_KILL_AT="record:before:1")
     with Receiver() as receiver:
         video = grounds.submit(**SHORT, webhook={"url": receiver.url})
-        assert doomed.popen.wait(60) == -9
+        assert doomed.wait(60) == -9
         assert len(receiver.received) == 1
         grounds.courier.resume()
         until(lambda: delivery(grounds, video)["state"] == "delivered", "the event again", 60)

@@ -15,7 +15,8 @@ from service.jobs import Job
 from service.settings import Settings
 from tests.support.grounds import Crew, Grounds
 from tests.support.history import troubles
-from tests.support.house import Finished, Process, until
+from tests.support.house import Finished, until
+from tests.support.processes import Process
 from workers import heartbeat
 
 pytestmark = pytest.mark.processes
@@ -84,7 +85,7 @@ def test_a_worker_that_is_killed_changes_no_frame(
     """P4, P7: its unit is made again within the lease and a sweep, and nothing that was committed; no frame differs."""
     doomed = grounds.worker(f"doomed-{seed}", kill_at=moment(seed))
     video = grounds.submit()
-    assert doomed.popen.wait(60) == -9
+    assert doomed.wait(60) == -9
     died, before = time.monotonic(), one(grounds, video)
     resting.resume()
     is_over = before.state.is_terminal

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.support.house import House, Process
+from tests.support.house import House
+from tests.support.processes import Process
 
 
 @pytest.fixture(scope="session")

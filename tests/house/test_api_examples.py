@@ -24,7 +24,8 @@ import pytest
 from service.database import connect
 from service.settings import Settings
 from service.tenants import Tenants
-from tests.support.house import ROOT, House, Process, until
+from tests.support.house import House, until
+from tests.support.processes import ROOT, Process
 from workers import media
 
 pytestmark = [

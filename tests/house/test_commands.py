@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import checkpoint
-from tests.support.house import KEY, PROMPT, ROOT, House
+from tests.support.house import KEY, PROMPT, House
+from tests.support.processes import ROOT
 from workers import media
 
 pytestmark = pytest.mark.processes

@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Browser
 
 import service
-from tests.support.house import House, Process, until
+from tests.support.house import House, until
+from tests.support.processes import Process
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("worker")]
 VENDORED = next((Path(service.__file__).parent / "studio/vendor/hls.js").glob("hls-*.mjs")).name

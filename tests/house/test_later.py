@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import Finished, House, Process
+from tests.support.house import Finished, House
+from tests.support.processes import Process
 from workers import media
 
 pytestmark = pytest.mark.processes
@@ -54,7 +55,7 @@ def test_a_worker_killed_at_a_later_stage_changes_no_frame(
 ) -> None:
     doomed = house.worker(f"later-{moment.replace(':', '-')}", kill_at=moment)
     video = house.submit(**LATER)
-    assert doomed.popen.wait(60) == -9
+    assert doomed.wait(60) == -9
     resting.resume()
     assert house.finished(video).frame_hashes == undisturbed.frame_hashes
 

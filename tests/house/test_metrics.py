@@ -57,5 +57,5 @@ def test_a_courier_that_cannot_open_its_figures_leaves(house: House) -> None:
     """And does not stay to take wake-ups that it can do nothing with."""
     taken = {"LONGTAKE_METRICS_PORT": str(house.metrics_ports["deliver"])}
     second = house.run("second-courier", "workers", "deliver", **taken)
-    assert second.popen.wait(60) == 1
+    assert second.wait(60) == 1
     assert "Address already in use" in second.log.read_text()

@@ -20,7 +20,8 @@ import pytest
 from service.database import connect
 from service.settings import Settings
 from service.tenants import Tenants
-from tests.support.house import KEY, House, Process
+from tests.support.house import KEY, House
+from tests.support.processes import Process
 
 pytestmark = pytest.mark.processes
 HERE = Path(__file__).parent

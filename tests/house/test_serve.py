@@ -18,7 +18,8 @@ import pytest
 
 from longtake.supervisor import die_with_parent
 from tests.support import checkpoint
-from tests.support.house import PROMPT, ROOT, until
+from tests.support.house import PROMPT, until
+from tests.support.processes import ROOT
 from tests.support.servers import free_port
 
 pytestmark = pytest.mark.processes

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from tests.support.house import House, Process, until
+from tests.support.house import House, until
+from tests.support.processes import Process
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("worker")]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.support.house import KEY, House, Process, until
+from tests.support.house import KEY, House, until
+from tests.support.processes import Process
 from workers import media
 
 WAIT_MS = 240_000  # the machine may be slow; nothing here waits for so long where it is not

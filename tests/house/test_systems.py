@@ -11,7 +11,8 @@ import torch
 
 from models.evaluation.editing import trajectory_error
 from models.shapes import tracker
-from tests.support.house import KEY, Finished, House, Process
+from tests.support.house import KEY, Finished, House
+from tests.support.processes import Process
 from workers import media
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("worker")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.house import House, Process, until
+from tests.support.house import House, until
+from tests.support.processes import Process
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("worker")]
 OTHER = "a blue star moving up on a navy background"

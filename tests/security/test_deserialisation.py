@@ -20,7 +20,8 @@ from models.model import CheckpointError
 from service import queue
 from tests.security.conftest import GuardedHouse
 from tests.support import checkpoint
-from tests.support.house import ROOT, until
+from tests.support.house import until
+from tests.support.processes import ROOT
 
 KINDS = ["application/x-python-serialize", "application/x-yaml", "application/x-msgpack", "application/json"]
 
@@ -72,7 +73,7 @@ def test_a_pickle_on_the_queue_of_a_real_worker_is_refused_and_the_worker_goes_o
     logs = {process.name: process.log.read_text() for process in house.processes}
     for name in ("deliver", "render"):
         assert "Refusing to deserialize untrusted content of type pickle" in logs[name], name
-    assert all(process.popen.poll() is None for process in house.processes)
+    assert all(process.is_running for process in house.processes)
 
 
 # Weights

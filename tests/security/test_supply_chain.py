@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from tests.support.house import ROOT
+from tests.support.processes import ROOT
 
 #: The first version without what is known of those before.
 FLOORS = {

@@ -19,7 +19,7 @@ from service.objects_local import LocalObjects
 from service.settings import Settings
 from tests.service.api.conftest import PROMPT, order
 from tests.support.calls import described
-from tests.support.house import ROOT
+from tests.support.processes import ROOT
 
 WAYS_OUT = [
     ".", "..", "../..", "..%2f..%2fetc%2fpasswd", "..\\..", "%2e%2e/", "....//", "/etc/passwd", "//etc", "C:\\", "~",

@@ -30,7 +30,7 @@ from tests.soak.harm import Harm
 from tests.soak.orders import Orders
 from tests.soak.remains import remains
 from tests.support import s3
-from tests.support.grounds import Crew, Grounds, is_gone
+from tests.support.grounds import Crew, Grounds
 from tests.support.history import check
 from tests.support.receiver import Receiver
 from tests.support.s3 import S3Server
@@ -56,7 +56,7 @@ class Soak:
             opened.callback(self._server.kill)
             self._server.start().client().create_bucket(Bucket=s3.BUCKET)
             receiver = opened.enter_context(Receiver())
-            self.grounds = Grounds(folder, self._server, **SETTINGS)
+            self.grounds = Grounds(folder, self._server, forked=False, **SETTINGS)
             opened.callback(self.grounds.close)
             self._client = opened.enter_context(connect(Settings(redis_url=self.grounds.valkey.url)))
             self.crew = opened.enter_context(Crew(self.grounds, WORKERS))
@@ -79,7 +79,7 @@ class Soak:
         self.harm.begin(seconds)
         with suppress(KeyboardInterrupt):
             deadline = time.monotonic() + seconds
-            while time.monotonic() < deadline and not is_gone(self.grounds.api):
+            while time.monotonic() < deadline and self.grounds.api.is_running:
                 time.sleep(1)
         self.harm.stop()
         self.orders.stop()
@@ -117,7 +117,7 @@ class Soak:
             *check(self.orders.kept(), self.orders.fates),
             *self.orders.posted(),
             *(f"left: {what}" for what in self.left()),
-            *(["the API is gone"] if is_gone(self.grounds.api) else []),
+            *(["the API is gone"] if not self.grounds.api.is_running else []),
             *grows,
             *logs,
         ]

@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.support import s3
 from tests.support.grounds import Crew, Grounds
-from tests.support.house import Process
+from tests.support.processes import Process
 from tests.support.s3 import S3Server
 
 EVERY_S = 5.0
@@ -75,7 +75,7 @@ class Gauges(threading.Thread):
         for role, process in roles + [("worker", worker) for worker in list(self._crew.workers)]:
             with suppress(psutil.Error):
                 for what, value in _held(process).items():
-                    yield role, f"{process.name} {process.popen.pid}", what, value
+                    yield role, f"{process.name} {process.pid}", what, value
 
     def _store(self) -> Iterator[tuple[str, str, str, float]]:
         with suppress(redis.RedisError):
@@ -97,7 +97,7 @@ def objects(server: S3Server) -> list[str]:
 
 def _held(process: Process) -> dict[str, float]:
     """By the process and its children together; an encoder that comes and goes is not counted."""
-    parent = psutil.Process(process.popen.pid)
+    parent = psutil.Process(process.pid)
     family = [one for one in (parent, *parent.children(recursive=True)) if "python" in one.name()]
     return {
         "rss_mb": sum(one.memory_info().rss for one in family) / 1e6,

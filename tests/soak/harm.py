@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.support.grounds import Crew, Grounds, is_gone
-from tests.support.house import Process, until
+from tests.support.grounds import Crew, Grounds
+from tests.support.house import until
+from tests.support.processes import Process
 from tests.support.proxy import Fault, Proxy
 from tests.support.s3 import S3Server
 
@@ -109,8 +110,8 @@ class Harm(threading.Thread):
 
     def _dismiss_worker(self) -> None:
         worker = self._younger()
-        worker.popen.terminate()
-        until(lambda: is_gone(worker), f"an end of {worker.name}", LEAVES_WITHIN_S)
+        worker.terminate()
+        until(lambda: not worker.is_running, f"an end of {worker.name}", LEAVES_WITHIN_S)
         self._await_crew()
 
     def _kill_courier(self) -> None:

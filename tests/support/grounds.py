@@ -21,7 +21,8 @@ from service.settings import Settings
 from service.store import Store
 from tests.support import s3
 from tests.support.history import Fate
-from tests.support.house import House, Process, stored_jobs, until
+from tests.support.house import House, stored_jobs, until
+from tests.support.processes import Process
 from tests.support.proxy import Proxy
 from tests.support.s3 import S3Server
 from tests.support.servers import Valkey, free_port
@@ -30,7 +31,7 @@ from tests.support.servers import Valkey, free_port
 class Grounds(House):
     """With `s3_server` the objects are there, else in a folder."""
 
-    def __init__(self, folder: Path, s3_server: S3Server | None = None, **settings: str):
+    def __init__(self, folder: Path, s3_server: S3Server | None = None, *, forked: bool = True, **settings: str):
         valkey = Valkey(folder / "valkey").start()
         self.to_redis = Proxy(valkey.port).start()
         self.to_storage = Proxy(s3_server.ports["proxy"]).start() if s3_server else None
@@ -39,7 +40,7 @@ class Grounds(House):
             told = s3.settings(f"http://127.0.0.1:{self.to_storage.port}")
             stored = {f"LONGTAKE_{name.upper()}": value for name, value in told.items()}
         url = f"redis://127.0.0.1:{self.to_redis.port}/0"
-        super().__init__(folder, valkey, **{"LONGTAKE_REDIS_URL": url, **stored, **settings})
+        super().__init__(folder, valkey, forked=forked, **{"LONGTAKE_REDIS_URL": url, **stored, **settings})
         self._client = connect(Settings(redis_url=self.valkey.url))
         self.store = Store(self._client, Settings(redis_url=self.valkey.url))
         self._standing_by: list[Process] = []
@@ -60,7 +61,7 @@ class Grounds(House):
 
     def standby(self) -> Process:
         """A render worker that is ready: the one that there was, or, where that is gone, another."""
-        if not self._standing_by or is_gone(self._standing_by[-1]):
+        if not self._standing_by or not self._standing_by[-1].is_running:
             self._standing_by.append(self.worker(f"standby-{len(self._standing_by)}"))
         self._standing_by[-1].resume()
         return self._standing_by[-1]
@@ -119,10 +120,6 @@ def is_open(port: int) -> bool:
         return knock.connect_ex(("127.0.0.1", port)) == 0
 
 
-def is_gone(process: Process) -> bool:
-    return process.popen.poll() is not None
-
-
 class Crew:
     """So many render workers. They, and the courier, are started again when they are gone, as a supervisor does.
 
@@ -155,8 +152,8 @@ class Crew:
     def _keep(self) -> None:
         while not self._over.wait(0.2):
             with self._lock:
-                self.workers = [self._another() if is_gone(worker) else worker for worker in self.workers]
-            if is_gone(self._grounds.courier):
+                self.workers = [self._another() if not worker.is_running else worker for worker in self.workers]
+            if not self._grounds.courier.is_running:
                 self._grounds.courier = self._grounds.run("deliver", "workers", "deliver")
 
     def _another(self) -> Process:

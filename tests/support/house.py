@@ -1,4 +1,4 @@
-"""The whole service as real processes: Valkey, API, delivery, render workers. Each in a group of its own.
+"""The whole service as real processes: Valkey, API, delivery, render workers.
 
 Short times throughout (a lease of 2 s, a sweep every half second), so that what takes minutes in service takes
 seconds here. Ends by pid what it has started, and nothing else.
@@ -6,12 +6,8 @@ seconds here. Ends by pid what it has started, and nothing else.
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,63 +16,16 @@ from typing import Any
 import httpx
 import redis
 
-from longtake.supervisor import die_with_parent
 from service.jobs import Job
 from service.keys import key
 from service.records import read_job
 from tests.support import checkpoint
+from tests.support.processes import EARLY, Forked, Process, Started
 from tests.support.servers import Valkey, free_port
 from workers import heartbeat, media
 
-ROOT = Path(__file__).parents[2]
 KEY = "ltk_house_of_tests"
 PROMPT = "a red circle moving right on a black background"
-
-
-class Process:
-    """One process and whatever it starts."""
-
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path):
-        self.name, self.log = name, folder / f"{name}.log"
-        everything = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-        with self.log.open("ab") as log:
-            self.popen = subprocess.Popen(
-                command,
-                env=everything,
-                cwd=folder,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=die_with_parent,  # a test run that is killed leaves nothing behind
-            )
-
-    def signal_group(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.popen.pid, number)
-
-    def kill(self) -> None:
-        """As a lost machine: parent and child at once, without a word."""
-        self.signal_group(signal.SIGKILL)
-        self.popen.wait()
-
-    def pause(self) -> None:
-        self.signal_group(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self.signal_group(signal.SIGCONT)
-
-    def stop(self, seconds: float = 30.0) -> int:
-        """Ask the parent, as a supervisor does; its exit code."""
-        self.resume()
-        self.popen.terminate()
-        try:
-            return self.popen.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.signal_group(signal.SIGUSR1)  # Celery's: every thread tells in the log where it is
-            time.sleep(1)
-            raise AssertionError(f"{self.name} does not leave:\n{self.log.read_text()[-20_000:]}") from None
-        finally:
-            self.kill()
 
 
 @dataclass(frozen=True)
@@ -88,10 +37,10 @@ class Finished:
 
 
 class House:
-    """Everything but the workers starts at once; workers as a test needs them."""
+    """Everything but the workers starts at once; workers as a test needs them. Without `forked` all start as users'."""
 
-    def __init__(self, folder: Path, valkey: Valkey | None = None, **settings: str):
-        self.folder, self.port, self.metrics_ports = folder, free_port(), dict[str, int]()
+    def __init__(self, folder: Path, valkey: Valkey | None = None, *, forked: bool = True, **settings: str):
+        self.forked, self.folder, self.port, self.metrics_ports = forked, folder, free_port(), dict[str, int]()
         self.valkey = valkey or Valkey(folder / "valkey").start()
         self.environment = {
             "LONGTAKE_REDIS_URL": self.valkey.url,
@@ -126,8 +75,12 @@ class House:
             "LONGTAKE_HEARTBEAT_FILE": str(self.folder / f"{name}.json"),
             "LONGTAKE_METRICS_PORT": str(self.metrics_ports[name]),
         }
-        command = [sys.executable, "-m", *module]
-        process = Process(name, command, self.environment | own | environment, self.folder)
+        everything = self.environment | own | environment
+        process: Process
+        if self.forked and not EARLY & everything.keys():
+            process = Forked(name, module, everything, self.folder)
+        else:
+            process = Started(name, [sys.executable, "-m", *module], everything, self.folder)
         self.processes.append(process)
         return process
 

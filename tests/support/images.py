@@ -21,7 +21,7 @@ from string import Template
 
 from dockerfile_parse import DockerfileParser
 
-from tests.support.house import ROOT
+from tests.support.processes import ROOT
 
 USER = 10001
 

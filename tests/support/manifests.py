@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.house import ROOT
+from tests.support.processes import ROOT
 from workers.settings import WorkerSettings
 
 FOLDER = ROOT / "deploy" / "kubernetes"

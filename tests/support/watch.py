@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from tests.support.house import ROOT, House
+from tests.support.house import House
+from tests.support.processes import ROOT
 from tests.support.servers import free_port
 
 FOLDER = ROOT / "deploy" / "observability"

@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from tests.deploy.test_observability import FOLDER as OBSERVABILITY
 from tests.deploy.test_observability import RULES
-from tests.support.house import ROOT
 from tests.support.manifests import (
     API,
     DELIVER,
@@ -33,6 +32,7 @@ from tests.support.manifests import (
     ports,
     selects,
 )
+from tests.support.processes import ROOT
 from workers.settings import WorkerSettings
 
 

@@ -19,7 +19,6 @@ from service import queue
 from service.api.__main__ import options
 from service.api.app import create_app
 from service.settings import Settings
-from tests.support.house import ROOT
 from tests.support.manifests import (
     API,
     DEFAULT_GRACE_S,
@@ -39,6 +38,7 @@ from tests.support.manifests import (
     ports,
     settings,
 )
+from tests.support.processes import ROOT
 from workers.app import ROLES
 from workers.heartbeat import STALE_S
 from workers.settings import WorkerSettings

@@ -10,8 +10,8 @@ import yaml
 
 from tests.deploy.test_observability import FOLDER as OBSERVABILITY
 from tests.deploy.test_observability import RECORDED, needs_prometheus, promtool
-from tests.support.house import ROOT
 from tests.support.manifests import API, DELIVER, RENDER, container, lasts_s, of_kind, pods, selects, settings
+from tests.support.processes import ROOT
 
 
 def test_a_deployment_has_one_master_or_a_number(overlay: str) -> None:

@@ -9,7 +9,6 @@ import kubernetes_validate
 import yaml
 
 from service.redaction import redact
-from tests.support.house import ROOT
 from tests.support.manifests import (
     API,
     DELIVER,
@@ -27,6 +26,7 @@ from tests.support.manifests import (
     pods,
     policies,
 )
+from tests.support.processes import ROOT
 from workers.app import ROLES
 
 

@@ -19,8 +19,9 @@ setup: $(READY)  ## .venv with everything, every version as locked
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Longtake needs Python 3.11 or later; give another with PYTHON=...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # on all cores; some modules are of other Pythons
 	@touch $@
 
 demo: setup      ## One video through the whole service, with its webhook and its figures

@@ -308,6 +308,7 @@ def published() -> Budget:
     return Budget(parts, [Work(*pair) for pair in catalog.MODELS["streaming-t2v"].pairs])
 
 
+@pytest.mark.long  # the table that `longtake models show` prints of it is looked at in tests/longtake
 @pytest.mark.timeout(900)
 def test_the_published_model_fits_the_cards_that_the_presets_are_meant_for(published):
     """Cards report less than their name says: one of 16 GiB 14.7 or more, one of 24 GiB 22.0 or more."""

@@ -12,7 +12,7 @@ def frames_of(scene, frames=range(16), size=64):
     return ((drawn.permute(0, 2, 3, 1) + 1) * 127.5).round().byte()
 
 
-@pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.parametrize("size", [64, pytest.param(128, marks=pytest.mark.long)])
 def test_every_attribute_of_drawn_video_is_read_back(size):
     rng = random.Random(5)
     wrong = []

@@ -48,8 +48,11 @@ class Objects(Protocol):
         """Erase what is stored of objects whose writing began so long ago and never ended; how many there were."""
         ...
 
-    def presign(self, key: str, filename: str, content_type: str) -> str | None:
-        """A URL that serves the object for a while, to whoever has it; None where storage has no URLs."""
+    def presign(self, key: str, filename: str, content_type: str, method: str = "GET") -> str | None:
+        """A URL that serves the object for a while, to whoever has it; None where storage has no URLs.
+
+        It is signed for one method, GET or HEAD.
+        """
         ...
 
     def local_path(self, key: str) -> Path | None:

@@ -76,7 +76,7 @@ class LocalObjects:
                 part.unlink(missing_ok=True)
         return len(stale)
 
-    def presign(self, key: str, filename: str, content_type: str) -> str | None:
+    def presign(self, key: str, filename: str, content_type: str, method: str = "GET") -> str | None:
         return None
 
     def local_path(self, key: str) -> Path | None:

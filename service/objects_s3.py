@@ -90,13 +90,14 @@ class S3Objects:
                 self._s3.abort_multipart_upload(**place)
         return len(stale)
 
-    def presign(self, key: str, filename: str, content_type: str) -> str | None:
+    def presign(self, key: str, filename: str, content_type: str, method: str = "GET") -> str | None:
         answer = {
             "ResponseContentType": content_type,
             "ResponseContentDisposition": f'inline; filename="{filename}"',
         }
         place = {"Bucket": self.bucket, "Key": self.prefix + key}
-        url: str = self._signer.generate_presigned_url("get_object", Params=place | answer, ExpiresIn=self._ttl_s)
+        call = {"GET": "get_object", "HEAD": "head_object"}[method]
+        url: str = self._signer.generate_presigned_url(call, Params=place | answer, ExpiresIn=self._ttl_s)
         return url
 
     def local_path(self, key: str) -> Path | None:

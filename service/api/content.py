@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ _RANGE = re.compile(r"(?=.*[0-9])([0-9]{0,18})-([0-9]{0,18})")
 FOR_AN_HOUR = {"Cache-Control": "private, max-age=3600"}
 
 
+@router.head("/{video_id}/content", include_in_schema=False)
 @router.get(
     "/{video_id}/content",
     response_class=Response,
@@ -54,7 +56,7 @@ def content(
     segments = _finished_part(use, job) if variant in _TYPES else []
     if not segments:
         raise NotFound(f"This video has no {variant}.", "variant")
-    return _joined(use, segments, filename)
+    return _joined(use, segments, filename, request)
 
 
 class RangedFile(FileResponse):
@@ -83,7 +85,7 @@ def file(
     headers: Mapping[str, str] = FOR_AN_HOUR,
 ) -> Response:
     """An object, from wherever it is; `headers` go with it where it is served from here."""
-    if url := use.objects.presign(key, filename, media_type):
+    if url := use.objects.presign(key, filename, media_type, request.method):
         return RedirectResponse(url, 307, headers={"Cache-Control": "no-store"})
     path = use.objects.local_path(key)
     assert path is not None, "storage without URLs has files"
@@ -95,9 +97,16 @@ def file(
         content_disposition_type="inline",
         headers=headers,
     )
-    if request.headers.get("if-none-match") == answer.headers["etag"]:
-        return Response(status_code=304, headers={"ETag": answer.headers["etag"]})
-    return answer
+    return answer if is_news(request, answer.headers["etag"]) else unchanged(answer.headers["etag"])
+
+
+def is_news(request: Request, etag: str) -> bool:
+    """Whether what has that entity tag is not what the client says it has."""
+    return request.headers.get("if-none-match") != etag
+
+
+def unchanged(etag: str) -> Response:
+    return Response(status_code=304, headers={"ETag": etag})
 
 
 def _finished_part(use: Services, job: Job) -> list[Segment]:
@@ -107,8 +116,11 @@ def _finished_part(use: Services, job: Job) -> list[Segment]:
     return max(tracks, key=lambda track: round(sum(segment.duration_s for segment in track), 3))
 
 
-def _joined(use: Services, segments: list[Segment], filename: str) -> Response:
+def _joined(use: Services, segments: list[Segment], filename: str, request: Request) -> Response:
     """Init and segments, one after the other, are a fragmented MP4 that plays as it is."""
+    etag = '"' + hashlib.sha256("\n".join(segment.key for segment in segments).encode()).hexdigest()[:32] + '"'
+    if not is_news(request, etag):
+        return unchanged(etag)
     init = use.objects.get(segments[0].init_key)
 
     def pieces() -> Iterator[bytes]:
@@ -117,5 +129,7 @@ def _joined(use: Services, segments: list[Segment], filename: str) -> Response:
             yield use.objects.get(segment.key)
 
     length = len(init) + sum(segment.bytes for segment in segments)
-    headers = {"Content-Length": str(length), "Content-Disposition": f'inline; filename="{filename}"'}
+    headers = {"Content-Length": str(length), "Content-Disposition": f'inline; filename="{filename}"', "ETag": etag}
+    if request.method == "HEAD":
+        return Response(media_type="video/mp4", headers=headers)
     return StreamingResponse(pieces(), media_type="video/mp4", headers=headers)

@@ -29,6 +29,7 @@ from service.reels import Reels
 
 Track = Literal["preview", "refined", "interpolated", "upscaled"]
 
+GET_OR_HEAD = ["GET", "HEAD"]
 NEVER_CACHED = {"Cache-Control": "no-store"}
 NEVER_CHANGES = {"Cache-Control": "private, max-age=86400, immutable"}
 
@@ -53,6 +54,7 @@ class FromAnywhere(APIRoute):
 router = APIRouter(prefix="/v1/videos", tags=["videos"], route_class=FromAnywhere)
 
 
+@router.head("/{video_id}/stream.m3u8", include_in_schema=False)
 @router.get(
     "/{video_id}/stream.m3u8",
     response_class=Response,
@@ -73,13 +75,13 @@ async def stream(video_id: VideoId, request: Request, use: ServicesDep, who: Vie
     return _playlist(playlists.media(job, tracks["preview"], who.link))
 
 
-@router.get("/{video_id}/{track}.m3u8", include_in_schema=False)
+@router.api_route("/{video_id}/{track}.m3u8", methods=GET_OR_HEAD, include_in_schema=False)
 def rendition(video_id: VideoId, track: Track, request: Request, use: ServicesDep, who: ViewerDep) -> Response:
     job, tracks = _look(use, request.app.state.reels, who, video_id)
     return _playlist(playlists.media(job, tracks[track], who.link))
 
 
-@router.get("/{video_id}/segments/{track}/{first_frame:int}.m4s", include_in_schema=False)
+@router.api_route("/{video_id}/segments/{track}/{first_frame:int}.m4s", methods=GET_OR_HEAD, include_in_schema=False)
 def segment(
     video_id: VideoId, track: Track, first_frame: int, request: Request, use: ServicesDep, who: ViewerDep
 ) -> Response:
@@ -87,7 +89,7 @@ def segment(
     return file(use, found.key, f"{track}-{first_frame}.m4s", "video/iso.segment", request, NEVER_CHANGES)
 
 
-@router.get("/{video_id}/segments/{track}/{first_frame:int}.mp4", include_in_schema=False)
+@router.api_route("/{video_id}/segments/{track}/{first_frame:int}.mp4", methods=GET_OR_HEAD, include_in_schema=False)
 def init(
     video_id: VideoId, track: Track, first_frame: int, request: Request, use: ServicesDep, who: ViewerDep
 ) -> Response:

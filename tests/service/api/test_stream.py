@@ -93,6 +93,10 @@ def test_a_stream_url_opens_the_video_without_a_key_from_any_origin(
     assert (ranged.status_code, ranged.content) == (206, b"init")
     etag = anybody.get(first).headers["etag"]
     assert anybody.get(first, headers={"If-None-Match": etag}).status_code == 304
+    for uri in (video["stream_url"], first):
+        asked = anybody.head(uri)
+        assert (asked.status_code, asked.content) == (200, b"")
+        assert asked.headers["content-length"] == str(len(anybody.get(uri).content))
 
 
 def test_the_key_opens_it_too_and_the_links_need_no_header(

@@ -89,6 +89,14 @@ def test_content_has_ranges_and_an_etag(api: TestClient, finished: str) -> None:
     assert api.get(f"/v1/videos/{finished}/content", headers={"Range": "bytes=99-"}).status_code == 416
 
 
+def test_content_can_be_asked_about_without_being_fetched(api: TestClient, finished: str) -> None:
+    whole, asked = api.get(f"/v1/videos/{finished}/content"), api.head(f"/v1/videos/{finished}/content")
+    assert (asked.status_code, asked.content) == (200, b"")
+    for name in ("content-length", "content-type", "etag"):
+        assert asked.headers[name] == whole.headers[name]
+    assert api.head("/v1/videos/video_00000000000000000000000000/content").status_code == 404
+
+
 @pytest.mark.parametrize("header", ["frames=1-2", "bytes=4-2", "bytes=-", "bytes=a-b", "bytes"])
 def test_a_range_that_is_none_is_passed_over(api: TestClient, finished: str, header: str) -> None:
     answer = api.get(f"/v1/videos/{finished}/content", headers={"Range": header})
@@ -121,6 +129,10 @@ def test_the_finished_part_of_a_cancelled_video_can_be_had(
     api.post(f"/v1/videos/{video}/cancel")
     answer = api.get(f"/v1/videos/{video}/content")
     assert (answer.status_code, answer.content) == (200, b"initpart0part1")
+    asked = api.head(f"/v1/videos/{video}/content")
+    assert (asked.status_code, asked.content, asked.headers["content-length"]) == (200, b"", "14")
+    same = api.get(f"/v1/videos/{video}/content", headers={"If-None-Match": answer.headers["etag"]})
+    assert (same.status_code, same.content) == (304, b"")
 
 
 def test_content_in_s3_is_a_redirect_to_a_url_that_works_without_a_key(
@@ -140,6 +152,9 @@ def test_content_in_s3_is_a_redirect_to_a_url_that_works_without_a_key(
         assert answer.status_code == 307
         part = httpx.get(answer.headers["location"], headers={"Range": "bytes=0-3"})
         assert (part.status_code, part.content, part.headers["content-type"]) == (206, b"0123", "video/mp4")
+        asked = api.head(f"/v1/videos/{video}/content", follow_redirects=False)
+        told = httpx.head(asked.headers["location"])
+        assert (told.status_code, told.headers["content-length"]) == (200, "10")
         assert s3_server.endpoint in api.get("/").headers["content-security-policy"]
         api.delete(f"/v1/videos/{video}")
         assert open_objects(there).list(f"{made.tenant}/") == []

@@ -140,15 +140,15 @@ class House:
         if "longtake_jobs" not in found:
             return ""
         counts = {
-            "queued": found["longtake_jobs_queued"][0].value,
-            "running": found["longtake_jobs_running"][0].value,
+            "queued": sum(sample.value for sample in found["longtake_jobs_queued"]),
+            "running": sum(sample.value for sample in found["longtake_jobs_running"]),
             **{sample.labels["outcome"]: sample.value for sample in found["longtake_jobs"]},
         }
         return ", ".join(f"{number:.0f} {state}" for state, number in counts.items() if number)
 
     @cached_property
     def figures(self) -> StoreCollector:
-        return StoreCollector(connect(self.settings))
+        return StoreCollector(connect(self.settings), self.settings)
 
     def close(self) -> None:
         """Those that work first, together; the queue last."""

@@ -230,6 +230,7 @@ class Job(Record):
 
     # What changes while it is done
     state: JobState = JobState.QUEUED
+    pool: str = ""  # the workers that make it: `Settings.pools`; the store says it
     units_done: int = 0
     ready: tuple[int, ...] | None = None  # positions that can be claimed; None: who claims works it out
     working: dict[int, InWork] = Field(default_factory=dict)  # by position

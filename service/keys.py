@@ -25,14 +25,17 @@ TEMPLATES = {
     "unfiled": "longtake:unfiled",  # zset: "tenant/job" whose record in object storage is behind, by age
     "trash": "longtake:trash",  # zset: "tenant/job" whose objects go, by time
     # scheduling
-    "queue": "longtake:queue:{}",  # zset of a tenant's jobs with a unit to do, by priority, then age
-    "ready": "longtake:ready",  # zset of tenants that may have a unit of their queue, by the share they have had
-    "share": "longtake:share",  # hash: tenant -> share, also of those that are not ready
-    "clock": "longtake:clock",  # share of the tenant served last: where a newcomer begins
+    # Of each pool of workers, what ends in {} with ":" and its name, or with nothing for the pool without a name.
+    "pools": "longtake:pools",  # set of the names of pools that were ever ordered from
+    "queue": "longtake:queue:{}{}",  # zset of a tenant's jobs with a unit to do, by priority, then age
+    "ready": "longtake:ready{}",  # zset of tenants that may have a unit of their queue, by the share they have had
+    "clock": "longtake:clock{}",  # share of the tenant served last: where a newcomer begins
+    "share": "longtake:share",  # hash: tenant, and pool as above -> share, also of those that are not ready
     "sequence": "longtake:sequence",  # counter behind `age`
     "leases": "longtake:leases",  # zset: claim in work, "job/fence", by the end of its lease
     # figures
-    "counts": "longtake:counts",  # hash: state -> jobs now
+    "counts": "longtake:counts",  # hash: state -> jobs now, and as `in_pools`
+    "in_pools": "longtake:in_pools:{}",  # hash: "state|pool", "working|pool" -> a tenant's jobs, units in work
     "outcomes": "longtake:outcomes",  # hash: "state|model" -> jobs ever
     "losses": "longtake:losses",  # counter of leases that ran out
     "pace": "longtake:pace",  # hash: "model|stage" -> seconds a unit takes, a moving average
@@ -60,6 +63,11 @@ TEMPLATES = {
 def key(name: str, *parts: str) -> str:
     """key("job", id) -> "longtake:job:<id>"."""
     return TEMPLATES[name].format(*parts)
+
+
+def at(pool: str) -> str:
+    """What a key of a pool's own ends in."""
+    return f":{pool}" if pool else ""
 
 
 def lua_table() -> str:

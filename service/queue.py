@@ -31,11 +31,12 @@ log = logging.getLogger(__name__)
 def make_celery(settings: Settings) -> Celery:
     """The Celery app of the API and of every worker; the workers add their tasks to it."""
     app = Celery("longtake", broker=settings.redis_url)
+    queues = [render_queue(pool) for pool in ("", *sorted({*settings.pools.values()}))] + [DELIVER_QUEUE]
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
-        task_queues=[Queue(name, no_ack=True) for name in (RENDER_QUEUE, DELIVER_QUEUE)],
+        task_queues=[Queue(name, no_ack=True) for name in queues],
         task_routes={name: {"queue": queue} for name, queue in QUEUE_OF.items()},
         task_publish_retry=False,
         worker_prefetch_multiplier=1,
@@ -61,6 +62,11 @@ def _transport(settings: Settings) -> dict[str, Any]:
     }
 
 
+def render_queue(pool: str = "") -> str:
+    """Where the workers of a pool are called."""
+    return f"{RENDER_QUEUE}.{pool}" if pool else RENDER_QUEUE
+
+
 def waiting(app: Celery, name: str) -> int:
     """Messages in a queue. Raises `StoreUnavailable`."""
     try:
@@ -77,22 +83,22 @@ class Waker:
     def __init__(self, app: Celery):
         self._app = app
 
-    def wake(self, n: int = 1) -> None:
-        """`n` units may be waiting."""
+    def wake(self, n: int = 1, pool: str = "") -> None:
+        """`n` units of a pool may be waiting."""
         for _ in range(n):
-            self._send(RENDER)
+            self._send(RENDER, render_queue(pool))
 
-    def wake_more(self, n: int) -> None:
+    def wake_more(self, n: int, pool: str = "") -> None:
         """The same, unless so many wake-ups wait that nobody can be idle. Raises `StoreUnavailable`."""
-        if waiting(self._app, RENDER_QUEUE) < ENOUGH:
-            self.wake(n)
+        if waiting(self._app, render_queue(pool)) < ENOUGH:
+            self.wake(n, pool)
 
     def wake_delivery(self) -> None:
         """A webhook may be due."""
-        self._send(DELIVER)
+        self._send(DELIVER, DELIVER_QUEUE)
 
-    def _send(self, name: str) -> None:
+    def _send(self, name: str, queue: str) -> None:
         try:
-            self._app.send_task(name)
+            self._app.send_task(name, queue=queue)
         except OperationalError as error:
             log.warning("wake-up not sent", extra={"task": name, "reason": str(error)})

@@ -24,6 +24,7 @@ _CHANGING: dict[str, Callable[[str], Any]] = {
     "expires_at": lambda ms: int(ms) / 1000,
     "state": JobState,
     "units_done": int,
+    "pool": str,
     "ready": lambda positions: tuple(json.loads(positions)),
     "working": json.loads,
     "opened": int,

@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
+DEFAULT_POOL = "default"  # what figures call the pool without a name
 
 #: Standard Webhooks 1.0.0: the waits before each attempt, 75 hours in all.
 STANDARD_SCHEDULE_S = (
@@ -50,6 +51,9 @@ class Settings(BaseSettings):
     families_dir: Path | None = (
         None  # modules that each are a family of models besides Longtake's own: docs/families.md
     )
+
+    # Model -> pool of the workers that make its videos (their LONGTAKE_POOL); the others are made by those without one.
+    pools: dict[str, Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]] = {}
 
     # The API
     host: str = "127.0.0.1"
@@ -144,6 +148,17 @@ class Settings(BaseSettings):
         if self.s3_public_url and not self.s3_endpoint_url:
             raise ValueError("s3_public_url is another address of s3_endpoint_url, which is not set")
         return self
+
+    @field_validator("pools")
+    @classmethod
+    def _no_default(cls, value: dict[str, str]) -> dict[str, str]:
+        if DEFAULT_POOL in value.values():
+            raise ValueError(f"pools: '{DEFAULT_POOL}' is where every model is that is not named; leave it out")
+        return value
+
+    def pool_of(self, model: str) -> str:
+        """Whose workers make the videos of a model; '' for those without a name."""
+        return self.pools.get(model, "")
 
     @property
     def objects_url(self) -> str:

@@ -31,7 +31,7 @@ from service.errors import (
 )
 from service.graph import Front
 from service.jobs import Claim, Job, JobState, PromptAt, Renewal, UnitDone
-from service.keys import key
+from service.keys import at, key
 from service.records import read_job, read_unit, record_of
 from service.settings import Settings
 
@@ -92,7 +92,7 @@ class Store:
             *(_heritage(job, shared), job.generation.num_frames, self._settings.queue_limit),
             *(self._settings.tenant_queued_jobs, self._settings.tenant_units_at_once),
             *(self._settings.tenant_frames_per_day, int(self._settings.video_ttl_s * 1000)),
-            *_told(front),
+            *(*_told(front), self._settings.pool_of(job.generation.model)),
         )
         if answer == "orphan":
             raise NotFound(f"There is no video '{job.ancestry and job.ancestry.video}'.", "video.id")
@@ -181,12 +181,13 @@ class Store:
 
     # What a worker does, with a claim
 
-    def claim_next(self, worker_id: str) -> Claim | None:
-        """The next unit: by fair share over tenants, then priority, then age, then plan. None when there is none.
+    def claim_next(self, worker_id: str, pool: str = "") -> Claim | None:
+        """The next unit of a pool: by fair share over tenants, then priority, then age, then plan; None when there
+        is none.
 
         Raises `UnreadableRecord` where a newer release ordered the video.
         """
-        while found := self._db.run("claim", worker_id, self._lease_ms, ids.new("evt")):
+        while found := self._db.run("claim", worker_id, self._lease_ms, ids.new("evt"), pool):
             (job_id, _, position, attempt), row = found, as_mapping(found[1])
             if position < 0:
                 self._tell_front(read_job(row))
@@ -265,9 +266,13 @@ class Store:
                     break
         return found
 
-    def has_work(self) -> bool:
-        """Whether a claim would find a unit."""
-        return bool(self._db.command("EXISTS", key("ready")))
+    def has_work(self, pool: str = "") -> bool:
+        """Whether a claim would find a unit of that pool."""
+        return bool(self._db.command("EXISTS", key("ready", at(pool))))
+
+    def pools(self) -> list[str]:
+        """All that videos were ever ordered from; '' is the one without a name."""
+        return ["", *sorted(self._db.command("SMEMBERS", key("pools")))]
 
     # What the sweep does
 
@@ -311,9 +316,9 @@ class Store:
         """Raises `StoreUnavailable` where Redis does not answer."""
         self._db.command("PING")
 
-    def crowd(self, tenant: str) -> float:
-        """How many videos take turns on each worker, where this tenant asks; below 1 where several work on one."""
-        return float(self._db.run("crowd", tenant))
+    def crowd(self, tenant: str, pool: str = "") -> float:
+        """How many videos take turns on each worker of a pool, for this tenant; below 1 where several work on one."""
+        return float(self._db.run("crowd", tenant, pool))
 
     def pace(self) -> dict[tuple[str, str], float]:
         """Seconds that a unit takes, by (model, stage): a moving average over what was done."""

@@ -24,7 +24,7 @@ from service.errors import StoreUnavailable
 from service.jobs import Claim, Job, JobState, UnitDone
 from service.keys import key
 from service.redaction import redact
-from service.settings import Settings
+from service.settings import DEFAULT_POOL, Settings
 from service.speed import realtime_factor, time_to_first_segment_s
 
 _UNIT_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
@@ -115,8 +115,8 @@ class DeliveryMetrics:
 class StoreCollector(Collector):
     """Queue, job and webhook figures, read from Redis when they are asked for."""
 
-    def __init__(self, client: redis.Redis):
-        self._db = Database(client)
+    def __init__(self, client: redis.Redis, settings: Settings):
+        self._db, self._pools = Database(client), {*settings.pools.values()}
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("longtake_store_up", "Whether the job store answers.")
@@ -132,13 +132,19 @@ class StoreCollector(Collector):
 
     def _figures(self) -> Iterator[Metric]:
         counts = self._db.command("HGETALL", key("counts"))
-        for state, name, text in (
+        pools = sorted(self._pools | {*self._db.command("SMEMBERS", key("pools"))})
+        totals = counts | {"working": self._db.command("ZCARD", key("leases"))}
+        for what, name, text in (
             ("queued", "longtake_jobs_queued", "Videos that no worker has begun."),
             ("in_progress", "longtake_jobs_running", "Videos begun and not at their end."),
+            ("working", "longtake_units_running", "Units that a worker holds."),
         ):
-            yield GaugeMetricFamily(name, text, value=float(counts.get(state, 0)))
-        leases = self._db.command("ZCARD", key("leases"))
-        yield GaugeMetricFamily("longtake_units_running", "Units that a worker holds.", value=leases)
+            there = {pool: float(counts.get(f"{what}|{pool}", 0)) for pool in pools}
+            gauge = GaugeMetricFamily(name, text, labels=["pool"])
+            gauge.add_metric([DEFAULT_POOL], float(totals.get(what, 0)) - sum(there.values()))
+            for pool, number in there.items():
+                gauge.add_metric([pool], number)
+            yield gauge
         yield self._outcomes()
         lost = float(self._db.command("GET", key("losses")) or 0)
         yield CounterMetricFamily("longtake_leases_expired", "Units whose worker was lost.", value=lost)

@@ -14,18 +14,19 @@ from celery import Celery
 
 from service import queue
 from service.settings import Settings
+from workers.settings import WorkerSettings
 
 #: role -> module with its tasks, and how its worker is run.
 ROLES = {
     # One unit at a time in one spawned child: it can be killed without the parent, and holds the model.
     "render": (
         "workers.renderer",
-        ("--queues", queue.RENDER_QUEUE, "--pool", "prefork", "--concurrency", "1"),
+        ("--pool", "prefork", "--concurrency", "1"),
     ),
     # Posting is waiting: threads, so that a slow receiver does not hold up the others.
     "deliver": (
         "workers.courier",
-        ("--queues", queue.DELIVER_QUEUE, "--pool", "threads", "--concurrency", "8"),
+        ("--pool", "threads", "--concurrency", "8"),
     ),
 }
 
@@ -37,15 +38,16 @@ def make_app(settings: Settings, *modules: str) -> Celery:
     return app
 
 
-def run(role: str, settings: Settings, extra_modules: Sequence[str] = ()) -> None:
+def run(role: str, settings: WorkerSettings, extra_modules: Sequence[str] = ()) -> None:
     """Be a worker of that role until SIGTERM."""
     module, options = ROLES[role]
     app = make_app(settings, module, *extra_modules)
+    called = {"render": queue.render_queue(settings.pool), "deliver": queue.DELIVER_QUEUE}[role]
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", settings.log_level)
-    app.worker_main(["worker", "--hostname", f"{role}-{os.getpid()}@%h", *options, *quiet])
+    app.worker_main(["worker", "--hostname", f"{role}-{os.getpid()}@%h", "--queues", called, *options, *quiet])
 
 
 def main() -> None:
     if len(sys.argv) != 2 or sys.argv[1] not in ROLES:
         sys.exit(f"usage: python -m workers {'|'.join(ROLES)}")
-    run(sys.argv[1], Settings())
+    run(sys.argv[1], WorkerSettings())

@@ -69,7 +69,7 @@ def render_next(shop: Workshop) -> Job | None:
 
 def taken(shop: Workshop) -> Claim | None:
     """A claim on the next unit."""
-    claim = shop.store.claim_next(shop.worker_id)
+    claim = shop.store.claim_next(shop.worker_id, shop.settings.pool)
     if claim is not None:
         shop.metrics.claimed(claim)
     return claim

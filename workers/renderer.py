@@ -40,15 +40,16 @@ def render() -> None:
     from workers.render import render_some
 
     shop, waker = opened[0], queue.Waker(current_app)
+    pool = shop.settings.pool
     signal.signal(signal.SIGTERM, lambda number, frame: shop.draining.set())  # the pool's own would end us here
     try:
         for job in () if shop.draining.is_set() else render_some(shop):
             if job.state.is_terminal:
                 waker.wake_delivery()
-            if shop.store.has_work():
-                waker.wake_more(max(1, job.opened))
-        if shop.draining.is_set() and shop.store.has_work():
-            waker.wake_more(1)
+            if shop.store.has_work(pool):
+                waker.wake_more(max(1, job.opened), pool)
+        if shop.draining.is_set() and shop.store.has_work(pool):
+            waker.wake_more(1, pool)
     except StoreUnavailable as error:
         log.warning("work put off: %s", error)  # until the sweep wakes somebody
 

@@ -19,6 +19,7 @@ class WorkerSettings(Settings):
     # Chunks of several videos are one batch where model and size are the same, and while one unit is stored another is
     # computed. Frames then depend in their last bits on what was made beside them.
     units_at_once: int = Field(default=1, ge=1, le=16)
+    pool: str = ""  # whose units it takes: one of `pools`, or those of the models that no pool is named for
     heartbeat_file: Path | None = None  # renewed every second while the worker lives: a liveness probe
     storage_patience_s: float = Field(default=60.0, ge=0)  # how long a unit waits for storage that is away
     compile: bool = False  # the networks' blocks, at the start, on a GPU that holds them all (models.compiling)
@@ -33,6 +34,13 @@ class WorkerSettings(Settings):
     c2pa_algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
     provenance_failure: Literal["closed", "open"] = "closed"  # a video that cannot be signed: none, or an unsigned one
     metrics_host: str = "127.0.0.1"  # where `metrics_port` listens
+
+    @model_validator(mode="after")
+    def _a_pool_of_those(self) -> WorkerSettings:
+        if self.pool and self.pool not in self.pools.values():
+            known = ", ".join(sorted({*self.pools.values()})) or "none"
+            raise ValueError(f"pool: '{self.pool}' is not among LONGTAKE_POOLS ({known}), so nothing would ever come")
+        return self
 
     @model_validator(mode="after")
     def _both_c2pa_files(self) -> WorkerSettings:

@@ -36,8 +36,9 @@ def sweep(store: Store, objects: Objects, app: Celery) -> None:
     for tenant, job_id in store.discarded():
         objects.delete_prefix(f"{tenant}/{job_id}/")
         store.erased(tenant, job_id)
-    if store.has_work() and not queue.waiting(app, queue.RENDER_QUEUE):
-        waker.wake()
+    for pool in store.pools():
+        if store.has_work(pool) and not queue.waiting(app, queue.render_queue(pool)):
+            waker.wake(pool=pool)
     if not queue.waiting(app, queue.DELIVER_QUEUE):  # one that waits need not be sent again
         waker.wake_delivery()
 

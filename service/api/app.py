@@ -59,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.reels = Reels(app.state.services.client)
     app.state.feeds = Feeds(settings)
     app.state.registry = CollectorRegistry()
-    app.state.registry.register(StoreCollector(app.state.services.client))
+    app.state.registry.register(StoreCollector(app.state.services.client, settings))
     problems.install(app)
     openapi.install(app)
     pictures = {("POST", "/v1/videos"): max(settings.body_limit_bytes, settings.image_limit_bytes)}

@@ -75,5 +75,5 @@ OF_TEXTS: Mapping[str, Any] = {
     playlists.MEDIA_TYPE: "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-PLAYLIST-TYPE:EVENT\n"
     '#EXT-X-MAP:URI="segments/preview/0.mp4?token=…"\n#EXTINF:2.00000,\nsegments/preview/0.m4s?token=…\n',
     "text/event-stream": {"id": "1795270835201-0", "event": "video.progress", "data": '{"progress":40}'},
-    "text/plain": 'longtake_jobs_queued 1.0\nlongtake_jobs_total{model="tiny-shapes",outcome="completed"} 7.0\n',
+    "text/plain": 'longtake_jobs_queued{pool="default"} 1.0\nlongtake_store_up 1.0\n',
 }

@@ -77,7 +77,7 @@ class Reception:
             headers["Idempotency-Replayed"] = "true"
         else:
             keep_order(use, job)
-            use.waker.wake()
+            use.waker.wake(pool=job.pool)
             log.info("video ordered", extra={"job": job.id, **told(job.generation.prompt, use.settings)})
         headers["Location"] = f"{use.settings.public_url}/v1/videos/{job.id}"
         pace_client(self._response, self._view, job)

@@ -29,23 +29,24 @@ class View:
 
     def __init__(self, request: Request, use: ServicesDep):
         self._tickets: Tickets = request.app.state.tickets
-        self._store, self._crowds = use.store, dict[str, float]()
+        self._store, self._crowds = use.store, dict[tuple[str, str], float]()
         self._default_ms = use.settings.poll_after_ms
         self._base_url = use.settings.public_url or str(request.base_url)
 
     def __call__(self, job: Job, *, queue_position: int | None = None) -> Video:
         url = self._tickets.url(job.id, self._base_url)
-        crowd = 1.0 if job.state.is_terminal else self._crowd(job.tenant)
+        crowd = 1.0 if job.state.is_terminal else self._crowd(job)
         return video_of(job, queue_position=queue_position, pace=self._pace, crowd=crowd, stream_url=url)
 
     def poll_after_ms(self, job: Job) -> int:
         """When to look at it again."""
-        return poll_after_ms(job, self._pace, self._crowd(job.tenant), self._default_ms)
+        return poll_after_ms(job, self._pace, self._crowd(job), self._default_ms)
 
-    def _crowd(self, tenant: str) -> float:
-        if tenant not in self._crowds:
-            self._crowds[tenant] = self._store.crowd(tenant)
-        return self._crowds[tenant]
+    def _crowd(self, job: Job) -> float:
+        asked = job.tenant, job.pool
+        if asked not in self._crowds:
+            self._crowds[asked] = self._store.crowd(*asked)
+        return self._crowds[asked]
 
     @cached_property
     def _pace(self) -> Pace:

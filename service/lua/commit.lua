@@ -45,7 +45,7 @@ if units_done == tonumber(get(id, 'units_total')) then
   settle(id, 'completed', end_event_id, now)
 elseif get(id, 'cancel_requested') then
   settle(id, 'cancelled', end_event_id, now)
-elseif ready > 0 and not redis.call('ZSCORE', K.queue(get(id, 'tenant')), id) then
+elseif ready > 0 and not redis.call('ZSCORE', queue_of(id), id) then
   enqueue(id, true)
 end
 return read(id)

@@ -7,7 +7,7 @@ if next(kept(id, 'working')) then away = 2 * lease_ms end
 free(id)
 dequeue(id)
 if not is_terminal(get(id, 'state')) then give_back(id) end
-redis.call('HINCRBY', K.counts, get(id, 'state'), -1)
+count_job(id, get(id, 'state'), -1)
 redis.call('ZREM', K.deadlines, id)
 redis.call('ZREM', K.expiries, id)
 redis.call('ZREM', K.litter, tenant .. '/' .. id)

@@ -11,16 +11,17 @@ for _, owner in ipairs(told.borrows) do
   redis.call('SADD', K.borrows(id), owner)
 end
 local tenant, now = get(id, 'tenant'), now_ms()
+if pool_of(id) ~= '' then redis.call('SADD', K.pools, pool_of(id)) end
 redis.call('ZADD', K.jobs(tenant), 0, id)
 if is_terminal(get(id, 'state')) then
-  redis.call('HINCRBY', K.counts, get(id, 'state'), 1)
+  count_job(id, get(id, 'state'), 1)
   if get(id, 'expires_at') then redis.call('ZADD', K.expiries, get(id, 'expires_at'), id) end
   redis.call('HDEL', K.job(id), 'webhook_url')  -- it was told, or is not: nobody knows any more
   tell(id, 'video.' .. get(id, 'state'), event_id, now)
 else
   redis.call('HDEL', K.job(id), 'ready', 'working', 'waits', 'attempts')  -- who claims it works it out
   set(id, 'state', 'queued', 'units_done', #told.committed, 'fence', whole(get(id, 'fence') + 1000000))
-  redis.call('HINCRBY', K.counts, 'queued', 1)
+  count_job(id, 'queued', 1)
   redis.call('SADD', K.live(tenant), id)
   redis.call('SADD', K.waiting(tenant), id)
   if deadline_ms ~= '' then redis.call('ZADD', K.deadlines, deadline_ms, id) end

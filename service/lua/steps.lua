@@ -55,9 +55,32 @@ local function count_attempt(id, position, by)
   keep(id, 'attempts', attempts)
 end
 
+-- The pool whose workers make a job, '' where it has no name, and what a key of that pool's own ends in.
+local function pool_of(id) return get(id, 'pool') or '' end
+local function at(pool) return pool == '' and '' or ':' .. pool end
+
+local function pools()
+  local names = redis.call('SMEMBERS', K.pools)
+  table.insert(names, '')
+  return names
+end
+
+-- More or less of what a pool has, and of that what is the tenant's; the pool without a name has what no other has.
+local function count_in_pool(id, what, by)
+  local pool = pool_of(id)
+  if pool == '' then return end
+  redis.call('HINCRBY', K.counts, what .. '|' .. pool, by)
+  redis.call('HINCRBY', K.in_pools(get(id, 'tenant')), what .. '|' .. pool, by)
+end
+
+local function count_job(id, state, by)
+  redis.call('HINCRBY', K.counts, state, by)
+  count_in_pool(id, state, by)
+end
+
 local function change_state(id, to)
-  redis.call('HINCRBY', K.counts, get(id, 'state'), -1)
-  redis.call('HINCRBY', K.counts, to, 1)
+  count_job(id, get(id, 'state'), -1)
+  count_job(id, to, 1)
   redis.call('SREM', K.waiting(get(id, 'tenant')), id)
   set(id, 'state', to)
 end
@@ -105,36 +128,39 @@ local function allow_at_once(tenant, default)
   if at_once > 0 then redis.call('HSET', K.at_once, tenant, at_once) else redis.call('HDEL', K.at_once, tenant) end
 end
 
--- A tenant is ready exactly while it has a unit to do and may have one more in work. So a claim never looks at one
--- that is at its limit, and the others go on by their shares.
+-- A tenant is ready in a pool exactly while it has a unit to do there and may have one more in work. So a claim never
+-- looks at one that is at its limit, and the others go on by their shares.
 local function line_up(tenant)
   local at_once = tonumber(redis.call('HGET', K.at_once, tenant) or 0)
   local is_full = at_once > 0 and redis.call('SCARD', K.working(tenant)) >= at_once
-  if is_full or redis.call('ZCARD', K.queue(tenant)) == 0 then
-    redis.call('ZREM', K.ready, tenant)
-  elseif not redis.call('ZSCORE', K.ready, tenant) then
-    -- A tenant that was away begins where the others are: absence is not saved up.
-    local share = tonumber(redis.call('HGET', K.share, tenant) or 0)
-    local clock = tonumber(redis.call('GET', K.clock) or 0)
-    redis.call('ZADD', K.ready, whole(math.max(share, clock)), tenant)
+  for _, pool in ipairs(pools()) do
+    local ready = K.ready(at(pool))
+    if is_full or redis.call('ZCARD', K.queue(tenant, at(pool))) == 0 then
+      redis.call('ZREM', ready, tenant)
+    elseif not redis.call('ZSCORE', ready, tenant) then
+      -- A tenant that was away begins where the others are: absence is not saved up.
+      local share = tonumber(redis.call('HGET', K.share, tenant .. at(pool)) or 0)
+      local clock = tonumber(redis.call('GET', K.clock(at(pool))) or 0)
+      redis.call('ZADD', ready, whole(math.max(share, clock)), tenant)
+    end
   end
 end
+
+local function queue_of(id) return K.queue(get(id, 'tenant'), at(pool_of(id))) end
 
 -- Give the job a place in its tenant's queue: higher priority first, then whoever has waited longest.
 -- A fresh place is behind the others, so a short video runs between the units of a long one; a job that was
 -- given back keeps its place.
 local function enqueue(id, fresh)
-  local tenant = get(id, 'tenant')
   if fresh then set(id, 'place', redis.call('INCR', K.sequence)) end
   local score = (9 - get(id, 'priority')) * 2 ^ 43 + get(id, 'place')
-  redis.call('ZADD', K.queue(tenant), string.format('%.0f', score), id)
-  line_up(tenant)
+  redis.call('ZADD', queue_of(id), string.format('%.0f', score), id)
+  line_up(get(id, 'tenant'))
 end
 
 local function dequeue(id)
-  local tenant = get(id, 'tenant')
-  redis.call('ZREM', K.queue(tenant), id)
-  line_up(tenant)
+  redis.call('ZREM', queue_of(id), id)
+  line_up(get(id, 'tenant'))
 end
 
 -- Units that can be claimed, in the order of the plan.
@@ -154,6 +180,7 @@ local function free(id, fence)
       table.insert(freed, position)
       redis.call('ZREM', K.leases, lease_of(id, work.fence))
       redis.call('SREM', K.working(tenant), lease_of(id, work.fence))
+      count_in_pool(id, 'working', -1)
     end
   end
   for _, position in ipairs(freed) do working[position] = nil end

@@ -3,7 +3,7 @@ local id, tenant, record, units_total, model, priority = unpack(ARGV, 1, 6)
 local deadline_ms, url, events, key, fingerprint, ttl_s, live_limit = unpack(ARGV, 7, 13)
 local heritage = ARGV[14] ~= '' and cjson.decode(ARGV[14])
 local num_frames, queue_limit, queued_limit, units_at_once, frames_limit = unpack(ARGV, 15, 19)
-local video_ttl_ms, ready, waits = tonumber(ARGV[20]), unpack(ARGV, 21, 22)
+local video_ttl_ms, ready, waits, pool = tonumber(ARGV[20]), unpack(ARGV, 21, 23)
 local now = now_ms()
 
 if redis.call('EXISTS', K.job(id)) == 1 then return {'new', read(id)} end
@@ -31,6 +31,10 @@ end
 set(id, 'record', record, 'tenant', tenant, 'model', model, 'priority', priority, 'units_total', units_total,
   'created_at', whole(now), 'state', 'queued', 'units_done', 0, 'fence', 0, 'frames', 0,
   'num_frames', num_frames, 'ready', ready)
+if pool ~= '' then
+  set(id, 'pool', pool)
+  redis.call('SADD', K.pools, pool)
+end
 if waits ~= '{}' then set(id, 'waits', waits) end
 if url ~= '' then set(id, 'webhook_url', url, 'webhook_events', events) end
 if video_ttl_ms > 0 then set(id, 'ttl_ms', whole(video_ttl_ms)) end
@@ -43,7 +47,7 @@ redis.call('SADD', K.waiting(tenant), id)
 redis.call('INCRBY', spent, whole(to_make))
 redis.call('EXPIRE', spent, 172800)
 allow_at_once(tenant, units_at_once)
-redis.call('HINCRBY', K.counts, 'queued', 1)
+count_job(id, 'queued', 1)
 enqueue(id, true)
 fall_behind(tenant, id)
 if key ~= '' then -- the job as it is answered now

@@ -60,10 +60,10 @@ def test_a_stopped_worker_gives_its_unit_back_at_once(house: House, resting: Pro
     second = house.worker("second")
     video = house.submit(num_frames=24, steps=80, refine=False)
     until(lambda: house.video(video)["status"] == "in_progress", "the start")
-    lost = figure(house, "longtake_leases_expired_total")
+    lost = house.figure("api", "longtake_leases_expired_total")
     assert second.stop() == 0
-    assert figure(house, "longtake_units_running") == 0
-    assert figure(house, "longtake_leases_expired_total") == lost
+    assert house.figure("api", "longtake_units_running") == 0
+    assert house.figure("api", "longtake_leases_expired_total") == lost
     resting.resume()
     assert len(house.finished(video).frame_hashes) == 24
 
@@ -74,8 +74,3 @@ def test_a_short_video_does_not_wait_for_the_long_one_before_it(house: House) ->
     house.finished(short)
     assert house.video(long)["status"] == "in_progress"
     house.http.post(f"/v1/videos/{long}/cancel").raise_for_status()
-
-
-def figure(house: House, name: str) -> float:
-    line = next(line for line in house.metrics("api").splitlines() if line.startswith(f"{name} "))
-    return float(line.split()[1])

@@ -49,10 +49,16 @@ def log() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
-def make_job(tenant: str = "tenant_A", num_frames: int = 32, refine: Refine | None = None, **changes: Any) -> Job:
+def make_job(
+    tenant: str = "tenant_A",
+    num_frames: int = 32,
+    refine: Refine | None = None,
+    model: str = "tiny-shapes",
+    **changes: Any,
+) -> Job:
     """A job for a short video: 16 + 8 + 8 frames and the finishing, four units; more where it is refined."""
     generation = Generation(
-        model="tiny-shapes",
+        model=model,
         prompt="a red circle moving right on a black background",
         num_frames=num_frames,
         fps=8,

@@ -33,12 +33,21 @@ def test_the_retry_schedule_is_the_standards_and_lasts_75_hours() -> None:
         {"bootstrap_key": "short"},
         {"public_url": "video.example"},
         {"video_ttl_s": -1},
+        {"pools": {"tiny-shapes": "Large"}},  # a name of Celery's queues and of Kubernetes' labels
+        {"pools": {"tiny-shapes": "default"}},
         {"tenant_frames_per_day": -1},
     ],
 )
 def test_a_wrong_setting_stops_the_start(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_worker_of_a_pool_that_nothing_is_ordered_from_does_not_start() -> None:
+    pools = {"streaming-t2v": "large", "tiny-shapes": "small"}
+    assert WorkerSettings(pools=pools, pool="large").pool == "large"
+    with pytest.raises(ValidationError, match="'larg' is not among LONGTAKE_POOLS \\(large, small\\)"):
+        WorkerSettings(pools=pools, pool="larg")
 
 
 def test_settings_do_not_change_and_do_not_show_secrets() -> None:

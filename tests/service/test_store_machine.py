@@ -13,24 +13,25 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from service.database import connect
 from service.errors import NotFound, StaleFence, TooManyVideos
 from service.jobs import Claim, Job, JobState, Refine, Renewal, WebhookTarget
-from service.keys import key
+from service.keys import at, key
 from service.settings import Settings
 from service.store import Store
 from tests.service.conftest import done, make_job
 
 TENANTS = ("tenant_A", "tenant_B")
+MODELS = {"": "tiny-shapes", "large": "tiny-shapes-turbo"}  # by the pool that makes them
 HOOK = WebhookTarget(url="https://a.example/", events=("video.completed", "video.failed", "video.cancelled"))
 
 
 class Life(RuleBasedStateMachine):
-    """Jobs of two tenants, two workers, and time that runs out when a rule says so."""
+    """Jobs of two tenants and two models, workers of two pools, and time that runs out when a rule says so."""
 
     url: str
     jobs, claims = Bundle("jobs"), Bundle("claims")
 
     def __init__(self) -> None:
         super().__init__()
-        limits = {"tenant_live_jobs": 4, "tenant_units_at_once": 2}
+        limits = {"tenant_live_jobs": 4, "tenant_units_at_once": 2, "pools": {MODELS["large"]: "large"}}
         self.settings = Settings(redis_url=self.url, lease_ttl_s=1000, unit_attempts=3, **limits)  # type: ignore[arg-type]
         self.redis: redis.Redis = connect(self.settings)
         self.redis.flushall()
@@ -54,10 +55,11 @@ class Life(RuleBasedStateMachine):
         frames=st.sampled_from([8, 32]),
         bands=st.integers(0, 3),
         priority=st.integers(0, 9),
+        pool=st.sampled_from([*MODELS]),
     )
-    def submit(self, tenant: str, frames: int, bands: int, priority: int) -> str:
+    def submit(self, tenant: str, frames: int, bands: int, priority: int, pool: str) -> str:
         refine = Refine(steps=3, strength=0.5, bands=bands) if bands else None
-        job = make_job(tenant, frames, refine=refine, priority=priority, webhook=HOOK)
+        job = make_job(tenant, frames, refine=refine, model=MODELS[pool], priority=priority, webhook=HOOK)
         try:
             self.store.submit(job)
             self.known[job.id] = tenant
@@ -66,12 +68,13 @@ class Life(RuleBasedStateMachine):
             assert len(live) >= self.settings.tenant_live_jobs
         return job.id
 
-    @rule(target=claims, worker=st.sampled_from("xy"))
-    def claim(self, worker: str) -> Claim | None:
-        had_work = self.store.has_work()
-        claim = self.store.claim_next(worker)
+    @rule(target=claims, worker=st.sampled_from("xy"), pool=st.sampled_from([*MODELS]))
+    def claim(self, worker: str, pool: str) -> Claim | None:
+        had_work = self.store.has_work(pool)
+        claim = self.store.claim_next(worker, pool)
         assert (claim is not None) == had_work
         if claim:
+            assert (claim.job.pool, claim.job.generation.model) == (pool, MODELS[pool])
             assert claim.fence > self.fences.get(claim.job.id, 0), "fences only grow"
             self.fences[claim.job.id] = claim.fence
         return claim
@@ -156,12 +159,13 @@ class Life(RuleBasedStateMachine):
             assert len(job.left) == job.units_total - job.units_done
         for tenant in TENANTS:
             own = {job_id for job_id, job in live.items() if job.tenant == tenant}
-            queued = {job_id for job_id in own if live[job_id].ready}
-            assert set(self.redis.zrange(key("queue", tenant), 0, -1)) == queued
             working = {lease for lease in leases if lease.split("/")[0] in own}
             assert self.redis.smembers(key("working", tenant)) == working and len(working) <= 2
-            is_ready = self.redis.zscore(key("ready"), tenant) is not None
-            assert is_ready == (bool(queued) and len(working) < 2)
+            for pool in MODELS:
+                queued = {job_id for job_id in own if live[job_id].ready and live[job_id].pool == pool}
+                assert set(self.redis.zrange(key("queue", tenant, at(pool)), 0, -1)) == queued
+                is_ready = self.redis.zscore(key("ready", at(pool)), tenant) is not None
+                assert is_ready == (bool(queued) and len(working) < 2)
             waiting = {job_id for job_id in own if live[job_id].state == JobState.QUEUED}
             assert self.redis.smembers(key("waiting", tenant)) == waiting
         for job in jobs.values():
@@ -170,9 +174,16 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def the_figures_are_those_of_the_jobs(self) -> None:
-        states = [self.store.get(tenant, job_id).state for job_id, tenant in self.known.items()]
+        jobs = [self.store.get(tenant, job_id) for job_id, tenant in self.known.items()]
         counts = self.redis.hgetall(key("counts"))
-        assert {state: int(counts.get(state, 0)) for state in JobState} == {s: states.count(s) for s in JobState}
+        assert {state: int(counts.get(state, 0)) for state in JobState} == counted(jobs)
+        for owners, told in (
+            (TENANTS, counts),
+            *(((each,), self.redis.hgetall(key("in_pools", each))) for each in TENANTS),
+        ):
+            inside = [job for job in jobs if job.pool == "large" and job.tenant in owners]
+            assert {state: int(told.get(f"{state}|large", 0)) for state in JobState} == counted(inside)
+            assert int(told.get("working|large", 0)) == sum(len(job.working) for job in inside)
 
     def frames(self, job: Job, is_ended: bool) -> int:
         """What a job counts against its day: what it has made, and while it lives all that it will make."""
@@ -191,6 +202,10 @@ class Life(RuleBasedStateMachine):
         rows = [self.redis.hgetall(key("delivery", row)) for row in self.redis.zrange(key("due"), 0, -1)]
         told = [row["job_id"] for row in rows]
         assert len(told) == len(set(told)) and set(self.ended) <= set(told)
+
+
+def counted(jobs: list[Job]) -> dict[JobState, int]:
+    return {state: sum(job.state == state for job in jobs) for state in JobState}
 
 
 def test_no_order_of_events_breaks_the_store(redis_url: str) -> None:

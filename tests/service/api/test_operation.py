@@ -55,7 +55,7 @@ def test_a_webhook_secret_is_shown_to_its_tenant_and_rotated(api: TestClient, st
 def test_the_figures_are_read_from_the_queue(api: TestClient, store: Store) -> None:
     order(api)
     text = api.get("/metrics").text
-    assert "longtake_jobs_queued 1.0" in text and "longtake_store_up 1.0" in text
+    assert 'longtake_jobs_queued{pool="default"} 1.0' in text and "longtake_store_up 1.0" in text
     finish(store)
     text = api.get("/metrics").text
     assert 'longtake_jobs_total{model="tiny-shapes",outcome="completed"} 1.0' in text

@@ -194,6 +194,10 @@ def weights(settings: Settings) -> Iterator[Finding]:
         near = difflib.get_close_matches(name, known, 1)
         mend = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
         yield Finding("weights", WRONG, f"LONGTAKE_CHECKPOINTS: no weights go by the name of '{name}'", mend)
+    for name in sorted({*settings.pools} - {*catalog.MODELS}):
+        near = difflib.get_close_matches(name, catalog.MODELS, 1)
+        mend = f"Did you mean {near[0]}?" if near else f"There are {', '.join(catalog.MODELS)}."
+        yield Finding("models", WRONG, f"LONGTAKE_POOLS: no model goes by the name of '{name}'", mend)
     for added in (model for model in catalog.MODELS.values() if model.family):
         yield _placed(added.name, added.checkpoint)
     offered = catalog.offered(settings.checkpoints)

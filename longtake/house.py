@@ -27,7 +27,7 @@ from workers import certificate, heartbeat
 from workers.settings import WorkerSettings
 
 READY_WITHIN_S, LOOK_EVERY_S, GIVE_UP_AFTER_RESTARTS = 180.0, 0.2, 3
-SHARED = ("redis_url", "data_dir", "host", "port", "log_format")  # settings that every child is told
+SHARED = ("redis_url", "data_dir", "host", "port", "log_format", "pools")  # settings that every child is told
 
 
 @dataclass
@@ -71,6 +71,7 @@ class House:
         """The settings of the environment, with what this command decides."""
         given = Settings()
         own: dict[str, object] = {"data_dir": self.data, "host": self.host, "port": self.port}
+        own["pools"] = {}  # the workers of one machine are of one kind
         if self.server:
             own["redis_url"] = self.server.url
         if "log_format" not in given.model_fields_set:

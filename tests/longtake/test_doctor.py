@@ -58,6 +58,7 @@ def test_where_all_is_well_nothing_is_wrong(ask: Ask, tmp_path: Path) -> None:
         ({"storage_url": "file:///proc/nowhere"}, "file:///proc/nowhere", "Check LONGTAKE_STORAGE_URL"),
         ({"checkpoints": '{"streaming-t2": "x"}'}, "'streaming-t2'", "Did you mean streaming-t2v?"),
         ({"checkpoints": '{"svd": "/tmp"}'}, "holds no model_index.json", "longtake convert"),
+        ({"pools": '{"streaming-t2": "a100"}'}, "'streaming-t2'", "Did you mean streaming-t2v?"),
         ({"device": "cuda"}, "LONGTAKE_DEVICE=cuda", "needs a torch that was built for it"),
         ({"device": "tpu"}, "LONGTAKE_DEVICE=tpu", "LONGTAKE_DEVICE is `auto`"),
         ({"c2pa_certificate": "/no.pem", "c2pa_key": "/no.key"}, "/no.pem", "docs/policy.md"),

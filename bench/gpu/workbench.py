@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-from bench.gpu.roofline import Rates, Work
+from bench.roofline import Rates, Work
 from longtake.training.vocabulary import make_tokenizer
 from models.catalog import STREAMING_T2V, TINY_SHAPES
 from models.loading import load_pipeline

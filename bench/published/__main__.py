@@ -1,7 +1,8 @@
 """Beside the published code: `python -m bench.published CHECKOUT [--only streaming refinement] [--json FILE]`.
 
 CHECKOUT: see `bench.published.checkout`. A streaming chunk, and a look at a refinement window, each at some widths of
-the networks' first level (320 published; 1, 2, 4, 4 times that in the levels). Both sides are timed in turns.
+the networks' first level (320 published; 1, 2, 4, 4 times that in the levels). Both sides are timed in turns. By work:
+how many times as fast, were seconds in proportion to floating-point operations.
 """
 
 from __future__ import annotations

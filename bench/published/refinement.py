@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bench.published.checkout import Checkout, shaken
 from bench.published.timing import in_turns
+from bench.roofline import Work
 from models.refinement.guidance import guide
 from models.refinement.network import VideoRefinerUNet3D
 from models.released import vid2vid
@@ -32,29 +33,33 @@ T = torch.tensor([501])
 
 @dataclass(frozen=True)
 class Row:
-    """Seconds of a look with guidance, theirs and ours; without_bars_s: theirs, of the same pixels as ours."""
+    """Seconds of a look with guidance, theirs and ours; without_bars_s: theirs, of the same pixels as ours.
+
+    flops: floating-point operations of the products in it, theirs and ours.
+    """
 
     width: int
     rows: int
     theirs_s: float
     without_bars_s: float
     ours_s: float
+    flops: tuple[int, int]
     difference: float
 
     @property
     def ratios(self) -> dict[str, float]:
-        return {"look": self.theirs_s / self.ours_s}
+        return {"look": self.theirs_s / self.ours_s, "work": self.flops[0] / self.flops[1]}
 
 
 def theirs(network: Any, x: Tensor, texts: Tensor) -> Tensor:
     """Guidance as their loop makes it: one pass after the other."""
-    cond, uncond = (network(x, T, y=text[None]) for text in (texts[1], texts[0]))
+    cond, uncond = (network(x, T.to(x.device), y=text[None]) for text in (texts[1], texts[0]))
     return guide(cond, uncond, scale=SCALE, rescale=RESCALE)
 
 
 def ours(network: Any, x: Tensor, texts: Tensor) -> Tensor:
     """The same in one pass, as `models.refinement.refiner` makes it."""
-    uncond, cond = network(x, T, texts).sample.split(1)
+    uncond, cond = network(x, T.to(x.device), texts).sample.split(1)
     return guide(cond, uncond, scale=SCALE, rescale=RESCALE)
 
 
@@ -84,15 +89,21 @@ def measured(checkout: Checkout, width: int, rows: int, rounds: int) -> Row:
         lambda: ours(own, narrow, texts),
     ]
     seconds = [median(taken) for taken in in_turns(ways, rounds)]
-    return Row(width, rows, seconds[0], seconds[1], seconds[2], (first - second).abs().max().item())
+    difference = (first - second).abs().max().item()
+    for network in (published, own):
+        network.to("meta")
+    wide, narrow, texts = (each.to("meta") for each in (wide, narrow, texts))
+    work = Work.of(lambda: theirs(published, wide, texts)), Work.of(lambda: ours(own, narrow, texts))
+    return Row(width, rows, *seconds, (work[0].flops, work[1].flops), difference)
 
 
 def table(found: list[Row]) -> Table:
     shown = Table(title="A look at a refinement window: the published code's, and this one's")
-    for name in ("width", "frame", "theirs", "theirs without bars", "ours", "times", "difference"):
+    for name in ("width", "frame", "theirs", "theirs without bars", "ours", "times", "by work", "difference"):
         shown.add_column(name, justify="right")
     for row in found:
         seconds = (f"{s:.2f} s" for s in (row.theirs_s, row.without_bars_s, row.ours_s))
         frame = f"{8 * row.rows}x{8 * row.rows}"
-        shown.add_row(str(row.width), frame, *seconds, f"{row.ratios['look']:.2f}", f"{row.difference:.1e}")
+        ratios = (f"{row.ratios[name]:.2f}" for name in ("look", "work"))
+        shown.add_row(str(row.width), frame, *seconds, *ratios, f"{row.difference:.1e}")
     return shown

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bench.published.checkout import Checkout, shaken
 from bench.published.timing import in_turns, timed
+from bench.roofline import Work
 from models.streaming_t2v.apm import AppearancePreservationModule
 from models.streaming_t2v.cam import ConditionalAttentionModule
 from models.streaming_t2v.convert import convert_checkpoint
@@ -33,17 +34,19 @@ Step = Callable[[], Tensor]
 
 @dataclass(frozen=True)
 class Row:
-    """Seconds of theirs and of ours."""
+    """Seconds of theirs and of ours; flops: floating-point operations of the products in a step."""
 
     width: int
     side: int  # of the latents
     step_s: tuple[float, float]
     chunk_s: tuple[float, float]
+    flops: tuple[int, int]
     difference: float  # the largest, of predictions of about unit variance
 
     @property
     def ratios(self) -> dict[str, float]:
-        return {"step": self.step_s[0] / self.step_s[1], "chunk": self.chunk_s[0] / self.chunk_s[1]}
+        pairs = {"step": self.step_s, "chunk": self.chunk_s, "work": self.flops}
+        return {name: theirs / ours for name, (theirs, ours) in pairs.items()}
 
 
 class Given:
@@ -150,15 +153,36 @@ def measured(
     decoding = [min(seconds) for seconds in in_turns(decodings, 2)]
     chunks = [a + STEPS * b + c for a, b, c in zip(once, steps, decoding, strict=True)]
     difference = (first - second).abs().max().item()
-    return Row(width, side, (steps[0], steps[1]), (chunks[0], chunks[1]), difference)
+    for network in (*networks.values(), *own.values()):
+        network.to("meta")
+    nothing = Given(side, torch.device("meta"), FLOAT)
+    work = Work.of(theirs(networks, nothing)), Work.of(ours(own, nothing))
+    flops = (work[0].flops, work[1].flops)
+    return Row(width, side, (steps[0], steps[1]), (chunks[0], chunks[1]), flops, difference)
 
 
 def table(rows: list[Row]) -> Table:
     shown = Table(title="A streaming chunk: the published code's, and this one's")
-    for name in ("width", "latents", "step: theirs", "ours", "times", "chunk: theirs", "ours", "times", "difference"):
+    for name in (
+        "width",
+        "latents",
+        "step: theirs",
+        "ours",
+        "times",
+        "by work",
+        "chunk: theirs",
+        "ours",
+        "times",
+        "difference",
+    ):
         shown.add_column(name, justify="right")
     for row in rows:
-        steps = (f"{row.step_s[0]:.2f} s", f"{row.step_s[1]:.2f} s", f"{row.ratios['step']:.2f}")
+        steps = (
+            f"{row.step_s[0]:.2f} s",
+            f"{row.step_s[1]:.2f} s",
+            f"{row.ratios['step']:.2f}",
+            f"{row.ratios['work']:.2f}",
+        )
         chunks = (f"{row.chunk_s[0]:.0f} s", f"{row.chunk_s[1]:.0f} s", f"{row.ratios['chunk']:.2f}")
         shown.add_row(str(row.width), f"{row.side}x{row.side}", *steps, *chunks, f"{row.difference:.1e}")
     return shown

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench.gpu.__main__ import main
-from bench.gpu.roofline import Rates, Work
+from bench.roofline import Rates, Work
 from models.memory.presets import PRESETS
 
 

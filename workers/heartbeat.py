@@ -19,6 +19,7 @@ from typing import Any
 from prometheus_client import Gauge
 
 ALIVE = Gauge("longtake_worker_last_heartbeat_timestamp_seconds", "When this worker last said it lives.")
+READY = Gauge("longtake_worker_ready", "1 while this worker can work, 0 while it loads or where it cannot.")
 
 INTERVAL_S = 1.0
 STALE_S = 10.0
@@ -34,6 +35,7 @@ class Heartbeat(threading.Thread):
 
     def become(self, state: str) -> None:
         self.state = state
+        READY.set(state == "ready")
         self._write()
 
     def run(self) -> None:

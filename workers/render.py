@@ -38,16 +38,18 @@ def render_some(shop: Workshop) -> Iterator[Job]:
     """Claim one unit, do it, commit it: the job as it then is; nothing when there is nothing to do.
 
     Where the worker makes several at once, others beside it, and in their places others again until none is in work.
+    After a unit that went wrong it rests first.
     """
+    shop.rest()
     if shop.settings.units_at_once == 1:
-        if job := render_next(shop):
+        if not shop.draining.is_set() and (job := render_next(shop)):
             yield job
         return
     errors = list[BaseException]()
     with ThreadPoolExecutor(shop.settings.units_at_once, thread_name_prefix="unit") as pool:
         at_work = set[Future[Job]]()
         while not errors:
-            while len(at_work) < shop.settings.units_at_once and not shop.draining.is_set() and (claim := taken(shop)):
+            while len(at_work) < shop.settings.units_at_once and shop.takes_units and (claim := taken(shop)):
                 at_work.add(pool.submit(render_claimed, shop, claim))
             if not at_work:
                 return
@@ -86,7 +88,9 @@ def render(shop: Workshop, claim: Claim) -> Job:
     try:
         unit = claim.job.work()[claim.position]
         with shop.lease(claim) as lease:
-            return commit(shop, claim, make(shop, claim, unit, lease), lease)
+            job = commit(shop, claim, make(shop, claim, unit, lease), lease)
+        shop.fitness.succeeded()
+        return job
     except (Cancelled, Draining) as reason:
         log.info("unit given back: %s", type(reason).__name__.lower(), extra=about)
         return shop.store.release(claim) or claim.job
@@ -105,6 +109,8 @@ def render(shop: Workshop, claim: Claim) -> Job:
         tracing.went_wrong(error)
         if code in (OUT_OF_MEMORY, PolicyRefused.code):
             shop.forget()
+        if retryable and not isinstance(error, ServiceError):  # those are of what lies outside of the worker
+            shop.doubt(claim)
         try:
             return shop.store.fail(claim, code, message, retryable)
         except StaleFence:

@@ -32,18 +32,21 @@ log = logging.getLogger(__name__)
 
 PEAK = Gauge("longtake_gpu_memory_peak_bytes", "The most GPU memory that this worker has used; 0 without a GPU.")
 
+LOOK_AGAIN_S = 0.2  # whether it should leave, while it is not ready
+BROKEN_S = 60.0  # then a new process tries again; a supervisor that reads heartbeats is sooner
+
 opened: list[Workshop] = []  # one, in the child
 
 
 def render() -> None:
-    """Do one unit, or several at once, and call again while there is work."""
+    """Do one unit, or several at once, and call again while there is work: once the worker is ready."""
     from workers.render import render_some
 
     shop, waker = opened[0], queue.Waker(current_app)
     pool = shop.settings.pool
     signal.signal(signal.SIGTERM, lambda number, frame: shop.draining.set())  # the pool's own would end us here
     try:
-        for job in () if shop.draining.is_set() else render_some(shop):
+        for job in render_some(shop) if comes_up(shop) else ():
             if job.state.is_terminal:
                 waker.wake_delivery()
             if shop.store.has_work(pool):
@@ -52,6 +55,22 @@ def render() -> None:
             waker.wake_more(1, pool)
     except StoreUnavailable as error:
         log.warning("work put off: %s", error)  # until the sweep wakes somebody
+    if shop.fitness.is_lost:
+        begin_anew("one unit after another went wrong")
+
+
+def comes_up(shop: Workshop) -> bool:
+    """Wait until the worker is ready, which a broken one never is; False where it is asked to leave."""
+    while not shop.draining.is_set() and not shop.ready.wait(LOOK_AGAIN_S):
+        pass
+    return not shop.draining.is_set()
+
+
+def begin_anew(reason: str) -> None:
+    """End this process; its parent begins another, which may find a GPU or a file that this one has lost."""
+    log.error("this worker begins anew: %s", reason)
+    tracing.flush()
+    os._exit(os.EX_SOFTWARE)
 
 
 def open_shop(**_: Any) -> None:
@@ -84,10 +103,13 @@ def get_ready(shop: Workshop, model: str, heartbeat: Heartbeat) -> None:
         provenance.check(shop.settings)
         if model:
             shop.warm(catalog.find(model))
+        shop.ready.set()
         heartbeat.become("ready")
     except Exception:
         log.exception("this worker cannot work", extra={"model": model})
         heartbeat.become("broken")
+        if not shop.draining.wait(BROKEN_S):
+            begin_anew("it cannot work")
 
 
 def pass_it_on(**_: Any) -> None:

@@ -10,7 +10,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Collection
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -35,12 +35,13 @@ from models.turbo import Turbo
 from models.units import Unit
 from service import additions, ids, images, tracing
 from service.database import connect
-from service.errors import StorageUnavailable
+from service.errors import StorageUnavailable, StoreUnavailable
 from service.jobs import Claim, Generation, Job, UnitDone
 from service.objects import Objects, open_objects
 from service.store import Store
 from service.telemetry import WorkerMetrics
 from workers import media
+from workers.fitness import Fitness
 from workers.lease import Lease
 from workers.memory import Recent
 from workers.patience import patient
@@ -56,14 +57,16 @@ STATES_S = 600.0  # a video that nobody went on with for so long has ended, or i
 
 @dataclass
 class Workshop:
-    """One worker's things. `draining` is set when the process is asked to stop."""
+    """One worker's things. `ready` is set when its models are loaded, `draining` when the process is asked to stop."""
 
     worker_id: str
     settings: WorkerSettings
     store: Store
     objects: Objects
     metrics: WorkerMetrics
+    ready: threading.Event = field(default_factory=threading.Event)
     draining: threading.Event = field(default_factory=threading.Event)
+    fitness: Fitness = field(default_factory=Fitness)
     states: Recent[tuple[str, str], bytes] = field(default_factory=lambda: Recent(STATES_BYTES, len, STATES_S))
     _turns: threading.Lock = field(default_factory=threading.Lock)
     _pipelines: Recent[tuple[str, ...], Networks] = field(default_factory=lambda: Recent(MODELS))
@@ -80,6 +83,24 @@ class Workshop:
     @cached_property
     def frame_policy(self) -> FramePolicy:
         return FramePolicy(self.settings)
+
+    @property
+    def takes_units(self) -> bool:
+        """Not while it rests, nor when it leaves."""
+        return not self.fitness.rest_s and not self.draining.is_set()
+
+    def doubt(self, claim: Claim) -> None:
+        """A unit went wrong that another worker may make: rest for as long as the longest unit of its model takes."""
+        with suppress(StoreUnavailable):
+            model = claim.job.generation.model
+            paces = [seconds for (name, _), seconds in self.store.pace().items() if name == model]
+            self.fitness.failed(max([self.settings.rest_s, *paces]))
+
+    def rest(self) -> None:
+        """Leave what waits to other workers for a while, where a unit has gone wrong here."""
+        if rest_s := self.fitness.rest_s:
+            log.warning("this worker rests", extra={"seconds": round(rest_s, 1)})
+            self.draining.wait(rest_s)
 
     def lease(self, claim: Claim) -> Lease:
         return Lease(self.store, claim, ttl_s=self.settings.lease_ttl_s, draining=self.draining.is_set)

@@ -97,6 +97,10 @@ def test_every_alert_fires_when_its_fault_is_there(grounds: Grounds, tmp_path: P
 
         worker.kill()
         port = str(grounds.metrics_ports["render"])
+        lost = grounds.run("lost", "tests.support.killable", LONGTAKE_TEST_LOSES="every", LONGTAKE_METRICS_PORT=port)
+        alarm.fires("LongtakeWorkerUnfit", doing=video)
+        lost.kill()
+
         grounds.run("mute", "tests.support.killable", LONGTAKE_TEST_MUTE="yes", LONGTAKE_METRICS_PORT=port)
         alarm.fires("LongtakeWorkerSilent")
 

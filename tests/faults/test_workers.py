@@ -160,7 +160,6 @@ def test_a_worker_that_is_asked_to_leave_gives_its_unit_back_at_once(
     assert len(grounds.finished(video).frame_hashes) == 40
 
 
-@pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed (Debian: faketime)")
 @pytest.mark.long
 def test_a_worker_that_is_killed_with_several_units_at_work_loses_none(grounds: Grounds, resting: Process) -> None:
     """P4, where chunks of several videos are one batch: each is made again, from the state that it had."""
@@ -176,6 +175,7 @@ def test_a_worker_that_is_killed_with_several_units_at_work_loses_none(grounds: 
         assert list(troubles(video, grounds.fates()[video])) == []
 
 
+@pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed (Debian: faketime)")
 def test_a_worker_whose_clock_is_an_hour_ahead_loses_no_lease(grounds: Grounds, resting: Process) -> None:
     """P18: leases are told by the store's clock. It works alone and has time, so that only its clock could lose one."""
     lost = grounds.figure("api", "longtake_leases_expired_total")
@@ -202,3 +202,33 @@ def test_a_video_that_kills_its_workers_fails_alone(grounds: Grounds, resting: P
         assert all(grounds.ended(video)["status"] == "completed" for video in others)
     assert failed["error"]["code"] == "worker_lost"
     assert (failed["status"], one(grounds, deadly).units_done) == ("failed", 0)
+
+
+def test_a_worker_that_has_lost_its_gpu_fails_no_video_that_another_can_make(grounds: Grounds, other: Process) -> None:
+    """It fails in a moment what takes the other some time, and so is the first at whatever waits."""
+    lost = grounds.worker("lost", LONGTAKE_TEST_LOSES="every")
+    videos = [grounds.submit(seed=seed) for seed in range(6)]
+    assert [grounds.ended(video)["status"] for video in videos] == ["completed"] * 6
+    said = lost.log.read_text()
+    assert said.count("unit went wrong") >= 2 and "this worker rests" in said and "begins anew" in said
+    assert lost.stop() == 0
+
+
+def test_a_worker_whose_process_has_lost_the_gpu_finds_it_again_by_another(grounds: Grounds, resting: Process) -> None:
+    """Alone, and before the attempts of a unit are used up."""
+    lost = grounds.worker("found", LONGTAKE_TEST_LOSES="first")
+    assert grounds.ended(grounds.submit())["status"] == "completed"
+    assert lost.log.read_text().count("begins anew") == 1
+    assert lost.stop() == 0
+
+
+def test_a_worker_that_cannot_load_its_model_takes_no_unit(grounds: Grounds, resting: Process) -> None:
+    broken = grounds.run("broken", "workers", "render", LONGTAKE_PRELOAD="nowhere")
+    until(lambda: grounds.beat("broken") == "broken", "what it says")
+    videos = [grounds.submit(num_frames=16, refine=False) for _ in range(3)]
+    time.sleep(4 * SWEEP_S)
+    assert all(one(grounds, video).fence == 0 for video in videos)
+    resting.resume()
+    assert [grounds.ended(video)["status"] for video in videos] == ["completed"] * 3
+    assert grounds.figure("broken", "longtake_worker_ready") == 0
+    assert broken.stop() == 0

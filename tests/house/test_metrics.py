@@ -38,6 +38,7 @@ def test_a_worker_counts_what_it_makes(house: House) -> None:
         "longtake_gpu_seconds_total",
         "longtake_storage_upload_seconds_count",
         "longtake_worker_last_heartbeat_timestamp_seconds",
+        "longtake_worker_ready",
     ):
         assert house.figure("render", name) > 0, name
 

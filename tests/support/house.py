@@ -49,6 +49,7 @@ class House:
             "LONGTAKE_BOOTSTRAP_KEY": KEY,
             "LONGTAKE_LEASE_TTL_S": "2",
             "LONGTAKE_SWEEP_INTERVAL_S": "0.5",
+            "LONGTAKE_REST_S": "0.5",
             "LONGTAKE_WEBHOOK_ALLOW_PRIVATE": "*",
             "LONGTAKE_WEBHOOK_RETRY_SCHEDULE_S": "0,0.2,0.2,0.2",
             "LONGTAKE_PRELOAD": "tiny-shapes",
@@ -85,8 +86,9 @@ class House:
         return process
 
     def worker(self, name: str, *, kill_at: str = "", **environment: str) -> Process:
-        """A render worker with its model loaded; with `kill_at` one that kills itself there."""
-        module = ("tests.support.killable",) if kill_at else ("workers", "render")
+        """A render worker with its model loaded; with `kill_at` one that kills itself there, or with LONGTAKE_TEST_…"""
+        is_real = not kill_at and not any(name.startswith("LONGTAKE_TEST_") for name in environment)
+        module = ("workers", "render") if is_real else ("tests.support.killable",)
         process = self.run(name, *module, LONGTAKE_TEST_KILL_AT=kill_at, **environment)
         until(lambda: self.beat(name) in ("ready", "broken"), f"worker {name}")
         assert self.beat(name) == "ready", process.log.read_text()[-2000:]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 from functools import partial
-from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -22,7 +21,6 @@ from tests.support.servers import free_port
 from tests.workers.conftest import DrawingShop, make_job
 from workers import courier, renderer
 from workers.render import render_next
-from workers.settings import WorkerSettings
 from workers.sweep import Sweeper, sweep
 
 
@@ -152,13 +150,14 @@ def test_a_broker_that_is_away_is_a_store_that_is_away(settings: Settings) -> No
 
 
 def test_work_is_put_off_in_a_line_while_the_store_is_away(
-    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    shop: DrawingShop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Away:
         def __getattr__(self, name: str) -> object:
             raise StoreUnavailable("no answer")
 
-    shop = SimpleNamespace(store=Away(), settings=settings, draining=Event(), worker_id="w")
+    shop.store = Away()  # type: ignore[assignment]
+    shop.ready.set()
     monkeypatch.setattr(renderer, "opened", [shop])
     monkeypatch.setattr(courier, "opened", [SimpleNamespace(deliverer=Away())])
     kept = signal.getsignal(signal.SIGTERM)

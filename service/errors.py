@@ -61,6 +61,18 @@ class UnsupportedMediaType(ServiceError):
     title = "The body is of a kind that is not read"
 
 
+class RangeNotSatisfiable(ServiceError):
+    code = "range_not_satisfiable"
+    status = 416
+    title = "There is nothing in that range"
+
+    def __init__(self, content_range: str):
+        super().__init__(
+            f"Nothing of the file is in the range asked for: it has {content_range.rpartition('/')[2]} bytes."
+        )
+        self.content_range = content_range
+
+
 class Unauthorized(ServiceError):
     code = "unauthorized"
     status = 401

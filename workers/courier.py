@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -33,21 +34,23 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Office:
-    """What this process works with."""
+    """What this process works with. `leaving` is set when it is asked to stop."""
 
     store: Store
     objects: Objects
     deliverer: Deliverer
     sweeper: Sweeper
+    leaving: threading.Event = field(default_factory=threading.Event)
 
 
 opened: list[Office] = []  # one a process
 
 
 def deliver() -> None:
-    """Post until nothing is due."""
+    """Post until nothing is due, or the process is asked to leave; then what is due waits for the next."""
+    office = opened[0]
     try:
-        while opened[0].deliverer.deliver_due():
+        while not office.leaving.is_set() and office.deliverer.deliver_due():
             pass
     except StoreUnavailable as error:
         log.warning("delivery put off: %s", error)  # until the sweep wakes us
@@ -90,6 +93,7 @@ def open_office(sender: Any) -> None:
 
 def close_office(**_: Any) -> None:
     for office in opened:
+        office.leaving.set()
         office.sweeper.stop()
 
 

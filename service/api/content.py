@@ -11,11 +11,11 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
 from starlette.datastructures import Headers
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from service.api.deps import Services, ServicesDep, TenantDep, VideoId
 from service.api.refusals import refuses
-from service.errors import NotFound, NotReady, StorageUnavailable, Withheld
+from service.errors import NotFound, NotReady, RangeNotSatisfiable, StorageUnavailable, Withheld
 from service.jobs import Job, Segment
 from service.policy import check_watchable
 
@@ -37,10 +37,9 @@ FOR_AN_HOUR = {"Cache-Control": "private, max-age=3600"}
         206: {"description": "The range asked for."},
         304: {"description": "You have it."},
         307: {"description": "The storage has it, at a URL that works for a while."},
-        416: {"description": "Nothing of the file is in the range asked for; `Content-Range` says how long it is."},
     },
 )
-@refuses(NotReady, Withheld, StorageUnavailable)
+@refuses(NotReady, RangeNotSatisfiable, Withheld, StorageUnavailable)
 def content(
     video_id: VideoId, request: Request, use: ServicesDep, tenant: TenantDep, variant: Variant = "video"
 ) -> Response:
@@ -60,12 +59,21 @@ def content(
 
 
 class RangedFile(FileResponse):
-    """A file, or the part asked for. A `Range` that is none, or in another unit, is passed over: RFC 9110, 14.2."""
+    """A file, or the part asked for. A `Range` that is none, or in another unit, is passed over: RFC 9110, 14.2.
+
+    Raises `RangeNotSatisfiable` where nothing of the file is in it.
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not is_range(Headers(scope=scope).get("range", "")):
             scope = {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
-        await super().__call__(scope, receive, send)
+
+        async def tell(message: Message) -> None:
+            if message.get("status") == 416:
+                raise RangeNotSatisfiable(Headers(raw=message["headers"])["content-range"])
+            await send(message)
+
+        await super().__call__(scope, receive, tell)
 
 
 def is_range(header: str) -> bool:

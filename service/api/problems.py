@@ -19,6 +19,7 @@ from service.errors import (
     MalformedBody,
     MissingScope,
     NotReady,
+    RangeNotSatisfiable,
     ServiceError,
     Unauthorized,
 )
@@ -77,6 +78,8 @@ def problem_response(error: ServiceError, request_id: str | None) -> JSONRespons
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, MissingScope):
         headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'  # RFC 6750
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = error.content_range
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     elif error.status == 503 or isinstance(error, NotReady):

@@ -10,6 +10,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from models.model import CatalogError
 from models.released.weights import open_weights
 from models.streaming_t2v.convert import ConversionError
 from service import ids, objects
+from service.api import problems
 from service.api.content import RangedFile, is_range
 from service.api.reception import read_key
 from service.errors import InvalidRequest, ServiceError, Unauthorized
@@ -181,7 +183,10 @@ BODY = bytes(range(100))
 @pytest.fixture
 def served(tmp_path: Path) -> TestClient:
     (tmp_path / "file").write_bytes(BODY)
-    return TestClient(RangedFile(tmp_path / "file", media_type="video/mp4"))
+    app = FastAPI()
+    problems.install(app)
+    app.get("/")(lambda: RangedFile(tmp_path / "file", media_type="video/mp4"))
+    return TestClient(app)
 
 
 @given(text=near("bytes=0-9", "bytes=-5", "bytes=5-", "0-0", "bytes"))

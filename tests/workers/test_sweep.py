@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from functools import partial
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -159,7 +160,7 @@ def test_work_is_put_off_in_a_line_while_the_store_is_away(
     shop.store = Away()  # type: ignore[assignment]
     shop.ready.set()
     monkeypatch.setattr(renderer, "opened", [shop])
-    monkeypatch.setattr(courier, "opened", [SimpleNamespace(deliverer=Away())])
+    monkeypatch.setattr(courier, "opened", [SimpleNamespace(deliverer=Away(), leaving=Event())])
     kept = signal.getsignal(signal.SIGTERM)
     try:
         renderer.render()
@@ -168,3 +169,20 @@ def test_work_is_put_off_in_a_line_while_the_store_is_away(
         signal.signal(signal.SIGTERM, kept)
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert told == ["work put off: no answer", "delivery put off: no answer"]
+
+
+def test_a_courier_that_is_asked_to_leave_begins_no_further_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much is due: who takes its place posts that."""
+    rounds = list[int]()
+
+    class Busy:
+        def deliver_due(self) -> int:
+            rounds.append(len(rounds))
+            if len(rounds) == 3:
+                courier.close_office()
+            return 1
+
+    office = SimpleNamespace(deliverer=Busy(), leaving=Event(), sweeper=SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(courier, "opened", [office])
+    courier.deliver()
+    assert rounds == [0, 1, 2]

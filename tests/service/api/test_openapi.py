@@ -66,7 +66,7 @@ def declared(name: str) -> set[tuple[int, str]]:
     """Status and code of all that the document says a call may be refused with."""
     found: set[tuple[int, str]] = set()
     for status, answer in OPERATIONS[name]["responses"].items():
-        if int(status) >= 400 and int(status) != 416:  # which has no body
+        if int(status) >= 400:
             (kind,) = answer["content"]
             assert kind == MEDIA_TYPE
             exact = answer["content"][kind]["schema"]["allOf"][1]["properties"]

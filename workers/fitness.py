@@ -2,12 +2,15 @@
 
 A worker whose GPU has died fails in a moment what takes another one a minute: it would take, and fail, all that waits.
 So it rests after a failure until another may have come free for what it gave back. When the next unit goes wrong as
-well, its process is given up: a new one finds a GPU, or memory, that the old one has lost.
+well, its process is given up: a new one finds a GPU, or memory, that the old one has lost. So it is when a unit stands
+still, whose lease is renewed all the while: in a GPU that never answers, or a file system that does not.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 ENOUGH = 2  # fewer than the attempts of a unit, so that the new process has one of them
 
@@ -17,6 +20,26 @@ class Fitness:
 
     def __init__(self) -> None:
         self._failures, self._rests_until = 0, 0.0
+        self._at_work, self._moved_at = 0, 0.0
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """While it has a unit."""
+        self.moved()
+        self._at_work += 1
+        try:
+            yield
+        finally:
+            self._at_work -= 1
+
+    def moved(self) -> None:
+        """A unit came on by a step."""
+        self._moved_at = time.monotonic()
+
+    @property
+    def still_s(self) -> float:
+        """Seconds for which none of its units came on; 0 where it has none."""
+        return time.monotonic() - self._moved_at if self._at_work else 0.0
 
     def failed(self, rest_s: float) -> None:
         self._failures += 1

@@ -78,7 +78,7 @@ def taken(shop: Workshop) -> Claim | None:
 
 
 def render_claimed(shop: Workshop, claim: Claim) -> Job:
-    with tracing.unit(claim):
+    with tracing.unit(claim), shop.fitness.at_work():
         return render(shop, claim)
 
 
@@ -129,10 +129,15 @@ def make(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> UnitDone:
 def draw(shop: Workshop, claim: Claim, unit: Unit, lease: Lease) -> dict[str, object]:
     """A unit of tensors: its segment, where it shows frames, and the state that later units need."""
     job = claim.job
+
+    def step(done: int, total: int) -> None:
+        shop.fitness.moved()
+        lease.step(done, total)
+
     with tracing.step("generate"):
         recipe = shop.recipe(job)
         with shop.turn(recipe):
-            made = recipe.run(unit, shop.states_for(job, unit), on_step=lease.step)
+            made = recipe.run(unit, shop.states_for(job, unit), on_step=step)
     segment = None
     if len(made.frames):
         shop.frame_policy.check_frames(job, unit, made.frames)

@@ -7,10 +7,13 @@ the parent stays small.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
+import sys
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +35,7 @@ log = logging.getLogger(__name__)
 
 PEAK = Gauge("longtake_gpu_memory_peak_bytes", "The most GPU memory that this worker has used; 0 without a GPU.")
 
-LOOK_AGAIN_S = 0.2  # whether it should leave, while it is not ready
+LOOK_AGAIN_S = 0.2  # whether it should leave, or its units stand still
 BROKEN_S = 60.0  # then a new process tries again; a supervisor that reads heartbeats is sooner
 
 opened: list[Workshop] = []  # one, in the child
@@ -92,6 +95,7 @@ def open_shop(**_: Any) -> None:
     heartbeat = Heartbeat(settings.heartbeat_file, shop.worker_id)
     heartbeat.start()
     threading.Thread(target=get_ready, args=(shop, settings.preload, heartbeat), name="preload", daemon=True).start()
+    threading.Thread(target=watch, args=(shop,), name="watch", daemon=True).start()
 
 
 def get_ready(shop: Workshop, model: str, heartbeat: Heartbeat) -> None:
@@ -110,6 +114,14 @@ def get_ready(shop: Workshop, model: str, heartbeat: Heartbeat) -> None:
         heartbeat.become("broken")
         if not shop.draining.wait(BROKEN_S):
             begin_anew("it cannot work")
+
+
+def watch(shop: Workshop) -> None:
+    """Give the process up when its units stand still: only then their leases end."""
+    while shop.fitness.still_s < shop.settings.stall_s:
+        time.sleep(LOOK_AGAIN_S)
+    faulthandler.dump_traceback(sys.__stderr__ or 2)  # where they stand
+    begin_anew("nothing moves")
 
 
 def pass_it_on(**_: Any) -> None:

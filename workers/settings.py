@@ -22,6 +22,7 @@ class WorkerSettings(Settings):
     pool: str = ""  # whose units it takes: one of `pools`, or those of the models that no pool is named for
     heartbeat_file: Path | None = None  # renewed every second while the worker lives: a liveness probe
     storage_patience_s: float = Field(default=60.0, ge=0)  # how long a unit waits for storage that is away
+    stall_s: float = Field(default=1800.0, gt=0)  # without a step of any unit: then its process is given up
     rest_s: float = Field(default=5.0, ge=0)  # once a unit went wrong; or as long as one takes (workers.fitness)
     compile: bool = False  # the networks' blocks, at the start, on a GPU that holds them all (models.compiling)
     preload: str = ""  # a model to load before the first video asks for it

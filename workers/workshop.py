@@ -86,8 +86,8 @@ class Workshop:
 
     @property
     def takes_units(self) -> bool:
-        """Not while it rests, nor when it leaves."""
-        return not self.fitness.rest_s and not self.draining.is_set()
+        """Not while it rests, nor when it leaves or should give up its place."""
+        return not (self.fitness.rest_s or self.fitness.is_lost or self.draining.is_set())
 
     def doubt(self, claim: Claim) -> None:
         """A unit went wrong that another worker may make: rest for as long as the longest unit of its model takes."""

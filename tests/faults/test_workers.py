@@ -222,6 +222,19 @@ def test_a_worker_whose_process_has_lost_the_gpu_finds_it_again_by_another(groun
     assert lost.stop() == 0
 
 
+def test_a_unit_that_stands_still_is_made_by_another_process(grounds: Grounds, resting: Process) -> None:
+    """Its lease is renewed while it stands: only the end of its process gives it free."""
+    stuck = grounds.worker("stuck", LONGTAKE_TEST_HANGS="first", LONGTAKE_STALL_S="3")
+    video = grounds.submit()
+    until(lambda: one(grounds, video).working, "its first unit")
+    time.sleep(TTL_S + SWEEP_S)
+    assert one(grounds, video).fence == 1  # nobody has taken it yet
+    assert grounds.ended(video)["status"] == "completed"
+    said = stuck.log.read_text()
+    assert said.count("begins anew: nothing moves") == 1 and "in hang" in said
+    assert stuck.stop() == 0
+
+
 def test_a_worker_that_cannot_load_its_model_takes_no_unit(grounds: Grounds, resting: Process) -> None:
     broken = grounds.run("broken", "workers", "render", LONGTAKE_PRELOAD="nowhere")
     until(lambda: grounds.beat("broken") == "broken", "what it says")

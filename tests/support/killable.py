@@ -2,14 +2,15 @@
 
 Run as `python -m tests.support.killable` with LONGTAKE_TEST_KILL_AT or LONGTAKE_TEST_POISON. Every boundary of a unit
 is such a call, so every boundary can be reached without a hook in the product. The whole process group goes, as a
-machine would. With LONGTAKE_TEST_MUTE it lives, and no longer says so. With LONGTAKE_TEST_LOSES it lives, and every
-unit goes wrong: in `every` process of it, or in the `first`.
+machine would. With LONGTAKE_TEST_MUTE it lives, and no longer says so. With LONGTAKE_TEST_LOSES or LONGTAKE_TEST_HANGS
+it lives, and every unit goes wrong, or stands still: in `every` process of it, or in the `first`.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,11 @@ def lose(job: Any) -> Any:
     raise RuntimeError("CUDA error: unspecified launch failure")
 
 
+def hang(job: Any) -> Any:
+    """The recipe of a job, on a GPU that never answers."""
+    threading.Event().wait()
+
+
 def die() -> None:
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
@@ -65,12 +71,13 @@ def arm(**_: Any) -> None:
     if os.environ.get("LONGTAKE_TEST_MUTE"):
         heartbeat.INTERVAL_S = 3600.0
         return
-    if loses := os.environ.get("LONGTAKE_TEST_LOSES"):
-        was_here = Path(os.environ["LONGTAKE_HEARTBEAT_FILE"]).with_suffix(".lost")
-        if loses == "every" or not was_here.exists():
-            shop.recipe = lose  # type: ignore[method-assign]
-        was_here.touch()
-        return
+    for name, harm in (("LONGTAKE_TEST_LOSES", lose), ("LONGTAKE_TEST_HANGS", hang)):
+        if processes := os.environ.get(name):
+            was_here = Path(os.environ["LONGTAKE_HEARTBEAT_FILE"]).with_suffix(".harmed")
+            if processes == "every" or not was_here.exists():
+                shop.recipe = harm  # type: ignore[method-assign]
+            was_here.touch()
+            return
     if poison := os.environ.get("LONGTAKE_TEST_POISON"):
         shop.recipe = Deadly(shop.recipe, poison)  # type: ignore[method-assign]
         return

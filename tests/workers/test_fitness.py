@@ -118,6 +118,14 @@ def test_two_units_that_went_wrong_one_after_the_other_are_enough(lost: DrawingS
     assert lost.fitness.is_lost
 
 
+def test_one_that_makes_several_at_once_then_takes_no_more(lost: DrawingShop) -> None:
+    lost.settings = lost.settings.model_copy(update={"units_at_once": 2, "rest_s": 0.0})
+    for _ in range(6):
+        lost.store.submit(make_job(16))
+    wrong = sum(1 for _ in render_some(lost))
+    assert 2 <= wrong <= 3 and lost.fitness.is_lost  # one may have been begun beside the second
+
+
 def test_a_unit_made_between_them_is_proof_that_the_worker_can(lost: DrawingShop) -> None:
     wrong, fine = lost.before, type(lost).before
     for before in (wrong, fine, wrong):
@@ -125,3 +133,40 @@ def test_a_unit_made_between_them_is_proof_that_the_worker_can(lost: DrawingShop
         lost.before = before
         render_next(lost)
     assert not lost.fitness.is_lost
+
+
+def test_it_stands_still_while_a_unit_makes_no_step(shop: DrawingShop) -> None:
+    seen = list[float]()
+
+    def slow(unit: Unit) -> None:
+        time.sleep(REST_S)
+        seen.append(shop.fitness.still_s)
+
+    shop.before = slow
+    shop.store.submit(make_job(8, steps=3))
+    assert shop.fitness.still_s == 0
+    render_next(shop)
+    assert seen[0] >= REST_S
+    assert shop.fitness.still_s == 0  # it has none
+
+
+def test_what_any_of_its_units_does_is_proof_that_it_moves(shop: DrawingShop) -> None:
+    shop.settings = shop.settings.model_copy(update={"units_at_once": 2})
+    begun, another, seen = list[Unit](), threading.Event(), list[float]()
+
+    def the_first_waits(unit: Unit) -> None:
+        begun.append(unit)
+        if len(begun) == 1:
+            another.wait(10)
+            seen.append(shop.fitness.still_s)
+        elif len(begun) == 2:
+            time.sleep(REST_S)
+        else:
+            another.set()
+
+    shop.before = the_first_waits
+    for _ in range(2):
+        shop.store.submit(make_job(24))
+    for _ in render_some(shop):
+        pass
+    assert seen[0] < REST_S  # though the first stood longer

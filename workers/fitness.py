@@ -41,8 +41,9 @@ class Fitness:
         """Seconds for which none of its units came on; 0 where it has none."""
         return time.monotonic() - self._moved_at if self._at_work else 0.0
 
-    def failed(self, rest_s: float) -> None:
-        self._failures += 1
+    def failed(self, rest_s: float, *, is_own: bool) -> None:
+        """`is_own`: in this process, and not on the way to something else."""
+        self._failures += is_own
         self._rests_until = time.monotonic() + rest_s
 
     def succeeded(self) -> None:

@@ -109,8 +109,8 @@ def render(shop: Workshop, claim: Claim) -> Job:
         tracing.went_wrong(error)
         if code in (OUT_OF_MEMORY, PolicyRefused.code):
             shop.forget()
-        if retryable and not isinstance(error, ServiceError):  # those are of what lies outside of the worker
-            shop.doubt(claim)
+        if retryable:
+            shop.doubt(claim, is_own=not isinstance(error, ServiceError))
         try:
             return shop.store.fail(claim, code, message, retryable)
         except StaleFence:

@@ -89,12 +89,12 @@ class Workshop:
         """Not while it rests, nor when it leaves or should give up its place."""
         return not (self.fitness.rest_s or self.fitness.is_lost or self.draining.is_set())
 
-    def doubt(self, claim: Claim) -> None:
+    def doubt(self, claim: Claim, *, is_own: bool) -> None:
         """A unit went wrong that another worker may make: rest for as long as the longest unit of its model takes."""
         with suppress(StoreUnavailable):
             model = claim.job.generation.model
             paces = [seconds for (name, _), seconds in self.store.pace().items() if name == model]
-            self.fitness.failed(max([self.settings.rest_s, *paces]))
+            self.fitness.failed(max([self.settings.rest_s, *paces]), is_own=is_own)
 
     def rest(self) -> None:
         """Leave what waits to other workers for a while, where a unit has gone wrong here."""

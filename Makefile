@@ -33,7 +33,7 @@ serve: setup     ## The service on http://127.0.0.1:8000
 test: setup s3-server lint ## Everything that can be checked on this machine, but for the long forms
 	$(TESTS) -m "not long"
 
-long: setup s3-server ## The long forms: training, ablation, benches, images, machines cut off, alerts that fire (an hour)
+long: setup s3-server ## The long forms: training, ablation, benches, images, machines cut off, alerts that fire (ten minutes)
 	$(TESTS) -m long
 
 faults: setup s3-server ## Every experiment that could break a promise, with 20 seeds; then 200 videos through five kills (hours)

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -95,8 +96,7 @@ def looked_at(model: Model, frames: int) -> int:
 
 
 def resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / MEGABYTE
+    return psutil.Process().memory_info().rss / MEGABYTE
 
 
 def apart(frames: int) -> Row:

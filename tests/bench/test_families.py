@@ -25,4 +25,4 @@ def test_neither_the_state_nor_the_process_grows_with_the_video(name: str, tmp_p
     first, last = row.state_bytes
     assert first == last
     early, late = row.memory_mb
-    assert late - early < 8, f"{row.memory_mb} MB"
+    assert late - early < 2, f"{row.memory_mb} MB"

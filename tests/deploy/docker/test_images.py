@@ -23,15 +23,16 @@ from models import catalog
 from tests.security.conftest import GuardedValkey
 from tests.security.test_supply_chain import locked
 from tests.support import s3
+from tests.support.compose import IMAGES, SERVICES
 from tests.support.house import PROMPT, until
-from tests.support.images import Build, can_contain, contained, stages, user
+from tests.support.images import Build, can_contain, contained, user
 from tests.support.processes import ROOT, Process, Started
 from tests.support.s3 import S3Server
 from tests.support.servers import free_port
 
 pytestmark = [pytest.mark.long, pytest.mark.processes, pytest.mark.timeout(600)]
 
-API, WORKER = (stages(ROOT / f"docker/{name}.Dockerfile") for name in ("api", "worker"))
+API, WORKER = IMAGES["api"], IMAGES["worker"]
 USERS = {"api": "api", "render": "worker", "deliver": "courier"}  # process -> user of Redis
 TORCH = "import torch"
 CHECK_S = 1.0  # between two health checks, of which each is a process: engines take ten times as long
@@ -278,8 +279,6 @@ def test_they_leave_when_they_are_asked(composed: Composed) -> None:
     not (shutil.which("valkey-cli") or shutil.which("redis-cli")), reason="redis-cli is not installed (redis-tools)"
 )
 def test_the_health_check_of_redis_says_whether_it_answers(tmp_path: Path) -> None:
-    from tests.deploy.test_docker import SERVICES
-
     _, check = SERVICES["redis"]["healthcheck"]["test"]
     valkey = GuardedValkey(tmp_path / "valkey")
     client = shutil.which("valkey-cli") or shutil.which("redis-cli")
